@@ -1,0 +1,106 @@
+// compress: the algebra of terms. A layer's weight, seen as a matrix [out x in], becomes a sum of terms; steps take
+// what the terms so far leave over (the remainder) and append or refine a term.
+//
+// Terms own their exact stored form: what decodes is what would be written, and bytes are counted from it. A step
+// kind is one file under steps/ and one row of compress_steps; a term kind is one file under terms/ and one row of
+// the (private) term table; a quantisation solver is one file under solvers/ and one row of compress_solvers.
+#ifndef VISE_COMPRESS_H
+#define VISE_COMPRESS_H
+
+#include "engine/engine.h"
+
+// ---- steps, as recipes call them ---------------------------------------------------------------
+
+enum { COMPRESS_MAX_ARG = 24 };
+
+// What a step needs before it can run.
+enum { COMPRESS_NEEDS_GRAM = 1, COMPRESS_NEEDS_INPUTS = 2, COMPRESS_NEEDS_GRADIENT = 4, COMPRESS_NEEDS_ALL_LAYERS = 8 };
+
+struct compress_context;  // private: a layer being worked on
+struct compress_step;
+typedef struct compress_step_kind {
+    const char *name;      // "quantize"
+    const char *help;      // one line
+    const char *about;     // what it computes, a few lines, with the formula
+    const char *source;    // paper
+    const char *cost;      // data needed and order of work
+    const base_arg *args;
+    size_t arg_count;
+    unsigned (*needs)(const struct compress_step *step);
+    // Checks arguments against each other (beyond ranges); may be NULL.
+    bool (*check)(const struct compress_step *step, base_err *err);
+    bool (*apply)(const struct compress_step *step, struct compress_context *c, base_err *err);
+} compress_step_kind;
+extern const compress_step_kind *const compress_steps[];
+extern const size_t compress_step_count;
+const compress_step_kind *compress_step_find(const char *name);
+
+// Variants of a step that have a page of their own in `vise methods`: solvers of quantize, criteria of prune, ...
+typedef struct compress_method {
+    const char *name, *step, *help, *about, *source, *cost;
+} compress_method;
+extern const compress_method compress_methods[];
+extern const size_t compress_method_count;
+
+typedef struct compress_step {
+    const compress_step_kind *kind;
+    base_value value[COMPRESS_MAX_ARG];  // in the order of kind->args
+} compress_step;
+double compress_number(const compress_step *s, const char *arg);      // BASE_CHECKs that the argument exists
+const char *compress_text(const compress_step *s, const char *arg);
+char *compress_step_text(const compress_step *s);  // "quantize rtn b4 g64", caller frees
+
+typedef struct compress_rule {
+    char *pattern;              // PCRE2, searched in the layer name
+    compress_step *steps;
+    int step_count;             // 0: keep the layer as it is
+} compress_rule;
+
+typedef struct compress_plan {
+    compress_rule *rules;
+    int rule_count;             // first match wins; a layer no rule matches stays as it is
+    bool sequential;            // calibrate through the compressed prefix (else on the original model's inputs)
+    const data_view *calib;     // NULL: no step may need data, output errors are not measured
+    const data_view *held;      // held-out inputs for the error figures; NULL: not measured
+    uint64_t seed;
+} compress_plan;
+void compress_plan_free(compress_plan *plan);  // rules and steps, not the views
+
+// Which rule each layer gets (-1: none). A pattern that does not compile is an error with its offset; one that
+// matches no layer at all is an error naming the nearest layer names.
+bool compress_match(const model *m, const compress_plan *plan, int *rule_of_layer, base_err *err) BASE_MUST_USE;
+
+// ---- a compressed model ------------------------------------------------------------------------
+
+typedef struct compress_result compress_result;
+
+// Walks the model layer by layer. Emits plan, layer, step and progress events. On cancel returns false with
+// BASE_CANCELLED and *out holding the finished layers (the rest original); on failure *out is NULL.
+bool compress_run(const model *m, const compress_plan *plan, base_job *job, compress_result **out,
+                  base_err *err) BASE_MUST_USE;
+void compress_result_free(compress_result *r);
+engine_weights compress_weights(const compress_result *r);   // decoded weights of every parameter
+int compress_row_count(const compress_result *r);
+const base_layer_row *compress_row(const compress_result *r, int index);
+// Exact sizes of the file compress_save would write: tensors, and header.
+bool compress_sizes(const compress_result *r, int64_t *bytes, int64_t *header_bytes, base_err *err) BASE_MUST_USE;
+double compress_bits(const compress_result *r);  // 8 * bytes of the layers / their weights
+
+typedef struct compress_saved {
+    int64_t file_bytes, header_bytes;
+    char hash[33];
+} compress_saved;
+// `about`: recipe name for the metadata (no times or paths: the same run gives the same bytes).
+bool compress_save(const compress_result *r, const char *path, const char *about, compress_saved *saved,
+                   base_err *err) BASE_MUST_USE;
+// A model as it is (uncompressed), through the same writer, so that sizes compare.
+compress_result *compress_identity(const model *m, base_err *err) BASE_MUST_USE;
+
+// Replace the packed tensors of a file written by compress_save by decoded ones under their original names and types;
+// does nothing to plain files. Every code, index, size and shape is checked.
+bool compress_unpack(model_tensors *t, base_err *err) BASE_MUST_USE;
+bool compress_is_packed(const model_tensors *t);
+// One line a layer of a packed file ("conv1: uniform 4 bit asym g64 + lowrank r8 f16"), for `vise info`; caller frees.
+char *compress_describe(const model_tensors *t, const char *tensor);
+
+#endif

@@ -1,0 +1,105 @@
+// session: a run - job thread, cancel, event queue, history in SQLite.
+//
+// Work runs on one job thread; its events go to listeners there (history, progress text) and into a queue that the
+// screen drains from its own thread. The two sides share only the queue and the job's cancel and pause flags.
+#ifndef VISE_SESSION_H
+#define VISE_SESSION_H
+
+#include "compress/compress.h"
+
+// ---- history -----------------------------------------------------------------------------------
+
+typedef struct session_history session_history;
+// Opens (creating) history.db under `dir` (NULL: the user's state folder). A database of a newer version, a broken or
+// unwritable file is an error that says so. Several processes may write at once.
+session_history *session_history_open(const char *dir, base_err *err) BASE_MUST_USE;
+void session_history_close(session_history *h);
+
+// A run as recorded. Strings owned.
+typedef struct session_record {
+    int64_t id;
+    char *recipe, *recipe_path, *recipe_text, *recipe_hash;
+    char *model, *model_hash, *data, *data_hash;   // absolute paths as given, or ""
+    char *params;            // JSON object of all declared params and their values
+    char *settings;          // JSON: model, data, out, set options: what replay needs
+    char *seeds;             // JSON array
+    char *environment;       // JSON: version, blas, kernel, threads, cpu
+    char *output, *output_hash;  // last file saved, or ""
+    int64_t output_bytes, output_header_bytes;
+    int64_t started;         // Unix seconds
+    double seconds;
+    char *status;            // "running", "done", "failed", "cancelled"
+    char *message;           // closing sentence or error
+    int64_t peak_bytes;
+} session_record;
+void session_record_free(session_record *r);  // contents, not r
+
+// Newest first; limit 0: all.
+bool session_history_list(session_history *h, int64_t limit, session_record **records, size_t *count,
+                          base_err *err) BASE_MUST_USE;
+bool session_history_get(session_history *h, int64_t id, session_record *record, base_err *err) BASE_MUST_USE;
+bool session_history_layers(session_history *h, int64_t id, base_layer_row **rows, size_t *count,
+                            base_err *err) BASE_MUST_USE;
+bool session_history_models(session_history *h, int64_t id, base_model_row **rows, size_t *count,
+                            base_err *err) BASE_MUST_USE;
+bool session_history_saved(session_history *h, int64_t id, char ***paths, char ***hashes, size_t *count,
+                           base_err *err) BASE_MUST_USE;
+
+// What is known when a run starts; copied.
+typedef struct session_start_info {
+    const char *recipe, *recipe_path, *recipe_text;
+    const char *model, *data;       // absolute paths or NULL
+    const char *settings;           // JSON object
+    int threads;
+} session_start_info;
+
+// A recorder is a listener that writes one run's rows as they happen (each in its own transaction, so kill -9 loses
+// nothing finished). Recording trouble never fails the run: it is logged once.
+typedef struct session_recorder session_recorder;
+session_recorder *session_recorder_new(session_history *h, const session_start_info *info, base_err *err) BASE_MUST_USE;
+void session_recorder_event(void *recorder, const base_event *event);
+void session_recorder_inputs(session_recorder *r, const char *model, const char *model_hash, const char *data,
+                             const char *data_hash);
+int64_t session_recorder_id(const session_recorder *r);
+void session_recorder_free(session_recorder *r);  // a run without its end event is recorded as failed
+
+// ---- events as JSON ----------------------------------------------------------------------------
+
+// One JSON object without newline; caller frees.
+char *session_event_json(const base_event *event);
+
+// ---- queue -------------------------------------------------------------------------------------
+
+// Deep copies of events, from the job thread to the screen. Progress and log events are merged or dropped (oldest
+// first, counted) when the screen does not keep up; layer, model, saved and end events never are.
+typedef struct session_queue session_queue;
+typedef struct session_item { base_event event; base_layer_row layer; base_model_row model; base_param_row param;
+                              char *text, *hash; } session_item;  // event's pointers point into the item
+session_queue *session_queue_new(base_err *err) BASE_MUST_USE;
+void session_queue_free(session_queue *q);
+void session_queue_push(void *queue, const base_event *event);  // a listener
+session_item *session_queue_pop(session_queue *q);              // NULL: empty; free with session_item_free
+void session_item_free(session_item *item);
+int session_queue_fd(const session_queue *q);  // readable while something is queued
+int64_t session_queue_dropped(const session_queue *q);
+
+// ---- job ---------------------------------------------------------------------------------------
+
+typedef struct session_listener { void (*event)(void *context, const base_event *event); void *context; } session_listener;
+// What the thread runs; its result becomes the run-end event.
+typedef bool (*session_body)(void *context, base_job *job, base_err *err);
+
+typedef struct session_job session_job;
+// Runs `body` on a new thread; emits run_begin is the body's duty, run_end is sent here. Listeners are copied.
+session_job *session_job_start(session_body body, void *context, const session_listener *listeners, size_t count,
+                               base_err *err) BASE_MUST_USE;
+void session_job_cancel(session_job *j);
+void session_job_pause(session_job *j, bool paused);
+bool session_job_done(const session_job *j);
+base_status session_job_wait(session_job *j, base_err *err);  // joins; err has the error of a failed body
+void session_job_free(session_job *j);                        // after wait
+// The same on the calling thread (headless).
+base_status session_job_run(session_body body, void *context, const session_listener *listeners, size_t count,
+                            atomic_int *cancel_request, base_err *err);
+
+#endif

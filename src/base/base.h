@@ -159,7 +159,7 @@ typedef enum base_arg_type { BASE_INT, BASE_NUM, BASE_BOOL, BASE_TEXT } base_arg
 typedef struct base_arg {
     const char *name;
     base_arg_type type;
-    double def, min, max;      // numbers and booleans
+    double def, min, max;      // numbers and booleans; min == max: no limits, NaN: open on that side
     const char *text_def;      // BASE_TEXT
     const char *choices;       // BASE_TEXT: "rtn|gptq"; NULL = free text
     const char *help;          // one line, with the unit

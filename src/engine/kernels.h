@@ -1,5 +1,19 @@
 // Private to engine/: what one op does to one micro-batch, on one thread. Each op's forward and backward are rows of
 // engine_kernels, in the order of model_op.
+//
+// Conventions between kernels and the executor:
+// - Shapes are taken as model_ops[].infer made them; kernels do not check them again.
+// - Backward sees the same in, out, param, tokens, labels, training and save as forward did.
+// - Losses write ONE float, the SUM over labelled targets (mse: over all values) of the micro-batch, to out[0][0] and
+//   multiply their gradient by dout[0][0]; the executor passes 1 / (targets of the whole batch) there, so that the sum
+//   over micro-batches is the mean. Labels outside [0, classes) are ignored. `smoothing` mixes the one-hot target with
+//   the uniform one (Szegedy et al. 2016, section 7); 0 for measuring.
+// - Parameters stand in the order of the op's suffixes without the absent ones: batch norm has weight, bias,
+//   running_mean, running_var when affine, else running_mean, running_var.
+// - add and mul broadcast as numpy does: shapes aligned at the last dimension, sizes equal or 1.
+// - A token outside the embedding's table gives a row of NaN, which the executor reports as it does any NaN.
+// - `prepared` depends on node, shapes and param only; forward works with NULL too (then it packs into scratch).
+//   scratch is asked for after `prepared` is set or left NULL, with the same shapes as the call that follows.
 #ifndef VISE_ENGINE_KERNELS_H
 #define VISE_ENGINE_KERNELS_H
 
@@ -19,6 +33,7 @@ typedef struct engine_args {
     const float *dout[MODEL_MAX_OUT];
     float *din[MODEL_MAX_IN];
     float *dparam[MODEL_MAX_PARAM];
+    float smoothing;                 // cross-entropy: label smoothing
     bool training;                   // batch norm over the batch (then called once for the whole batch)
     float *running[2];               // training batch norm: running mean, variance to update, or NULL
     float *save;                     // [save_count] written by forward, read by backward; NULL in inference

@@ -1,0 +1,20 @@
+// Private to engine/: the numbers of one convolution, shared by its forward, backward and unfolding.
+#ifndef VISE_ENGINE_CONV_H
+#define VISE_ENGINE_CONV_H
+
+#include "engine/ops.h"
+
+typedef struct conv_shape {
+    int64_t n, c, h, w;              // input [N, C, H, W]
+    int64_t oc, oh, ow;              // output [N, OC, OH, OW]
+    int64_t kh, kw, sh, sw, top, left, dh, dw, groups;
+    int64_t cg, og, k;               // channels in and out of a group, taps cg*kh*kw
+} conv_shape;
+
+conv_shape conv_shape_of(const model_node *node, const model_shape *in);
+// Patches of output positions [from, to) of one image and one group: rows [to - from, k]; x is the group's first plane.
+void conv_unfold(const conv_shape *s, const float *x, int64_t from, int64_t to, float *rows);
+// The reverse: adds rows to the planes they came from.
+void conv_fold_add(const conv_shape *s, const float *rows, int64_t from, int64_t to, float *dx);
+
+#endif

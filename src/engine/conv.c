@@ -27,7 +27,7 @@ void engine_conv2d_forward(const engine_args *a) {
                           positions);
             }
         }
-    if (a->node->param_count < 2) return;
+    if (!a->param[1]) return;
     for (int64_t p = 0; p < s.n * s.oc; p++)
         for (int64_t i = 0; i < positions; i++) a->out[0][p * positions + i] += a->param[1][p % s.oc];
 }
@@ -54,7 +54,7 @@ void engine_conv2d_backward(const engine_args *a) {
                 }
             }
         }
-    if (a->node->param_count < 2 || !a->dparam[1]) return;
+    if (!a->dparam[1]) return;
     for (int64_t p = 0; p < s.n * s.oc; p++) {
         double sum = 0;
         for (int64_t i = 0; i < positions; i++) sum += (double)a->dout[0][p * positions + i];

@@ -5,10 +5,10 @@
 #include "engine/ops.h"
 
 typedef struct conv_shape {
-    int64_t n, c, h, w;              // input [N, C, H, W]
-    int64_t oc, oh, ow;              // output [N, OC, OH, OW]
+    int64_t n, c, h, w; // input [N, C, H, W]
+    int64_t oc, oh, ow; // output [N, OC, OH, OW]
     int64_t kh, kw, sh, sw, top, left, dh, dw, groups;
-    int64_t cg, og, k;               // channels in and out of a group, taps cg*kh*kw
+    int64_t cg, og, k; // channels in and out of a group, taps cg*kh*kw
 } conv_shape;
 
 conv_shape conv_shape_of(const model_node *node, const model_shape *in);

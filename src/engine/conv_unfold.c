@@ -1,5 +1,5 @@
-// Unfolding: the patch of input values under the kernel at each output position, as a row ordered [channel, kh, kw] like
-// the weight. Calibration sees a convolution as a matrix through it; backward computes with it.
+// Unfolding: the patch of input values under the kernel at each output position, as a row ordered [channel, kh, kw]
+// like the weight. Calibration sees a convolution as a matrix through it; backward computes with it.
 #include "engine/conv.h"
 
 #include <string.h>

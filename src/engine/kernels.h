@@ -8,8 +8,8 @@
 //   multiply their gradient by dout[0][0]; the executor passes 1 / (targets of the whole batch) there, so that the sum
 //   over micro-batches is the mean. Labels outside [0, classes) are ignored. `smoothing` mixes the one-hot target with
 //   the uniform one (Szegedy et al. 2016, section 7); 0 for measuring.
-// - Parameters stand in the order of the op's suffixes without the absent ones: batch norm has weight, bias,
-//   running_mean, running_var when affine, else running_mean, running_var.
+// - Parameters stand at the place of their suffix; param[k] and dparam[k] are NULL where node->param[k] is -1 or
+//   k >= param_count (no bias, a batch norm that is not affine).
 // - add and mul broadcast as numpy does: shapes aligned at the last dimension, sizes equal or 1.
 // - A token outside the embedding's table gives a row of NaN, which the executor reports as it does any NaN.
 // - `prepared` depends on node, shapes and param only; forward works with NULL too (then it packs into scratch).

@@ -8,9 +8,15 @@ static const float root_half = 0.70710678118654752f;
 static const float root_two_over_pi = 0.79788456080286536f;
 static const float inverse_root_two_pi = 0.39894228040143268f;
 
-static float relu(float x) { return x < 0 ? 0 : x; }
-static float relu_slope(float x) { return x > 0 ? 1 : 0; }
-static float sigmoid(float x) { return 1 / (1 + expf(-x)); }
+static float relu(float x) {
+    return x < 0 ? 0 : x;
+}
+static float relu_slope(float x) {
+    return x > 0 ? 1 : 0;
+}
+static float sigmoid(float x) {
+    return 1 / (1 + expf(-x));
+}
 static float sigmoid_slope(float x) {
     const float s = sigmoid(x);
     return s * (1 - s);
@@ -19,12 +25,16 @@ static float tanh_slope(float x) {
     const float t = tanhf(x);
     return 1 - t * t;
 }
-static float silu(float x) { return x * sigmoid(x); }
+static float silu(float x) {
+    return x * sigmoid(x);
+}
 static float silu_slope(float x) {
     const float s = sigmoid(x);
     return s * (1 + x * (1 - s));
 }
-static float gelu(float x) { return 0.5f * x * (1 + erff(x * root_half)); }
+static float gelu(float x) {
+    return 0.5f * x * (1 + erff(x * root_half));
+}
 static float gelu_slope(float x) {
     return 0.5f * (1 + erff(x * root_half)) + x * inverse_root_two_pi * expf(-0.5f * x * x);
 }

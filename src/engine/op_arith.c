@@ -84,8 +84,12 @@ static void fold_inputs(const engine_args *a, combine with) {
         for (int64_t i = 0; i < count; i++) a->out[0][i] = a->in[0][i];
 }
 
-void engine_add_forward(const engine_args *a) { fold_inputs(a, add_rows); }
-void engine_mul_forward(const engine_args *a) { fold_inputs(a, mul_rows); }
+void engine_add_forward(const engine_args *a) {
+    fold_inputs(a, add_rows);
+}
+void engine_mul_forward(const engine_args *a) {
+    fold_inputs(a, mul_rows);
+}
 
 // din[k] += dout, times the other inputs for mul, summed over what was repeated.
 static void spread_gradient(const engine_args *a, bool product) {
@@ -112,5 +116,9 @@ static void spread_gradient(const engine_args *a, bool product) {
     }
 }
 
-void engine_add_backward(const engine_args *a) { spread_gradient(a, false); }
-void engine_mul_backward(const engine_args *a) { spread_gradient(a, true); }
+void engine_add_backward(const engine_args *a) {
+    spread_gradient(a, false);
+}
+void engine_mul_backward(const engine_args *a) {
+    spread_gradient(a, true);
+}

@@ -58,7 +58,9 @@ static void rope_turn(const engine_args *a, const float *from, float *to, float 
     }
 }
 
-void engine_rope_forward(const engine_args *a) { rope_turn(a, a->in[0], a->out[0], 1, false); }
+void engine_rope_forward(const engine_args *a) {
+    rope_turn(a, a->in[0], a->out[0], 1, false);
+}
 
 void engine_rope_backward(const engine_args *a) {
     if (a->din[0]) rope_turn(a, a->dout[0], a->din[0], -1, true);
@@ -66,11 +68,11 @@ void engine_rope_backward(const engine_args *a) {
 
 // ---- attention (Vaswani et al. 2017; grouped queries: Ainslie et al. 2023) ----------------------
 
-enum { QUERIES = 64, KEYS = 128 };  // block of scores: 32 KiB
+enum { QUERIES = 64, KEYS = 128 }; // block of scores: 32 KiB
 
 // in: queries [N, T, heads*d], keys [N, S, kv_heads*d], values [N, S, kv_heads*e]; out [N, T, heads*e].
 typedef struct attention {
-    int64_t n, t, s, heads, shared, d, e;  // shared: query heads that use one key head
+    int64_t n, t, s, heads, shared, d, e; // shared: query heads that use one key head
     int64_t q_width, k_width, v_width, o_width;
     float scale;
     bool causal;
@@ -118,7 +120,7 @@ static int64_t keys_seen(const attention *at, int64_t row, int64_t first, int64_
 static void soften_row(float *score, int64_t seen, int64_t count, float *top, float *sum, float *out, int64_t e) {
     float highest = *top;
     for (int64_t j = 0; j < seen; j++) highest = score[j] > highest ? score[j] : highest;
-    const float shrink = expf(*top - highest);  // 0 at first, when *top is -infinity
+    const float shrink = expf(*top - highest); // 0 at first, when *top is -infinity
     float added = 0;
     for (int64_t j = 0; j < seen; j++) added += score[j] = expf(score[j] - highest);
     for (int64_t j = seen; j < count; j++) score[j] = 0;
@@ -155,7 +157,7 @@ static void attend_block(const engine_args *a, const attention *at, int64_t n, i
     }
     for (int64_t i = 0; i < rows; i++) {
         float *y = a->out[0] + (n * at->t + first + i) * at->o_width + h * at->e;
-        const float inverse = sum[i] > 0 ? 1 / sum[i] : sum[i];  // a query that sees no key gives 0; NaN stays
+        const float inverse = sum[i] > 0 ? 1 / sum[i] : sum[i]; // a query that sees no key gives 0; NaN stays
         for (int64_t j = 0; j < at->e; j++) y[j] = out[i * at->e + j] * inverse;
         if (a->save) a->save[(n * at->heads + h) * at->t + first + i] = top[i] + logf(sum[i]);
     }

@@ -45,7 +45,7 @@ BASE_CLONES static void row_affine(float *y, const float *x, float scale, float 
 // ---- batch norm --------------------------------------------------------------------------------
 
 typedef struct batch {
-    int64_t n, c, inner;  // [N, C, inner]
+    int64_t n, c, inner; // [N, C, inner]
     const float *weight, *bias, *mean, *var;
     float *dweight, *dbias;
     double eps;
@@ -53,22 +53,16 @@ typedef struct batch {
 
 static batch batch_of(const engine_args *a) {
     const model_shape *s = &a->in_shape[0];
-    const bool affine = a->node->param_count == 4;
-    const int stats = affine ? 2 : 0;
-    return (batch){s->dim[0],
-                   s->dim[1],
-                   op_span(s, 2, s->ndim),
-                   affine ? a->param[0] : NULL,
-                   affine ? a->param[1] : NULL,
-                   a->param[stats],
-                   a->param[stats + 1],
-                   affine ? a->dparam[0] : NULL,
-                   affine ? a->dparam[1] : NULL,
-                   a->node->attr[NORM_EPS]};
+    return (batch){s->dim[0],   s->dim[1],   op_span(s, 2, s->ndim), a->param[0],  a->param[1],
+                   a->param[2], a->param[3], a->dparam[0],           a->dparam[1], a->node->attr[NORM_EPS]};
 }
 
-size_t engine_batch_norm_scratch(const engine_args *a) { return 2 * (size_t)a->in_shape[0].dim[1]; }
-size_t engine_batch_norm_save(const engine_args *a) { return 2 * (size_t)a->in_shape[0].dim[1]; }
+size_t engine_batch_norm_scratch(const engine_args *a) {
+    return 2 * (size_t)a->in_shape[0].dim[1];
+}
+size_t engine_batch_norm_save(const engine_args *a) {
+    return 2 * (size_t)a->in_shape[0].dim[1];
+}
 
 // Mean and biased variance of channel c, in double over images.
 static void channel_statistics(const batch *b, const float *x, int64_t c, double *mean, double *var) {
@@ -149,11 +143,12 @@ void engine_batch_norm_backward(const engine_args *a) {
 
 // ---- layer norm, RMS norm ----------------------------------------------------------------------
 
-size_t engine_layer_norm_save(const engine_args *a) { return 2 * (size_t)op_rows(&a->in_shape[0]); }
-size_t engine_rms_norm_save(const engine_args *a) { return (size_t)op_rows(&a->in_shape[0]); }
-
-static const float *norm_param(const engine_args *a, int i) { return i < a->node->param_count ? a->param[i] : NULL; }
-static float *norm_dparam(const engine_args *a, int i) { return i < a->node->param_count ? a->dparam[i] : NULL; }
+size_t engine_layer_norm_save(const engine_args *a) {
+    return 2 * (size_t)op_rows(&a->in_shape[0]);
+}
+size_t engine_rms_norm_save(const engine_args *a) {
+    return (size_t)op_rows(&a->in_shape[0]);
+}
 
 BASE_CLONES static void scale_row(float *y, const float *x, float mean, float inverse, const float *weight,
                                   const float *bias, int64_t n) {
@@ -176,14 +171,14 @@ void engine_layer_norm_forward(const engine_args *a) {
             a->save[2 * r] = mean;
             a->save[2 * r + 1] = inverse;
         }
-        scale_row(a->out[0] + r * n, x, mean, inverse, norm_param(a, 0), norm_param(a, 1), n);
+        scale_row(a->out[0] + r * n, x, mean, inverse, a->param[0], a->param[1], n);
     }
 }
 
 // Gradient of one row of layer norm; RMS norm is the same with mean 0 and without the term of the mean.
 static void norm_row_backward(const engine_args *a, int64_t r, int64_t n, float mean, float inverse, bool centred) {
-    const float *x = a->in[0] + r * n, *dy = a->dout[0] + r * n, *weight = norm_param(a, 0);
-    float *dweight = norm_dparam(a, 0), *dbias = norm_dparam(a, 1);
+    const float *x = a->in[0] + r * n, *dy = a->dout[0] + r * n, *weight = a->param[0];
+    float *dweight = a->dparam[0], *dbias = a->dparam[1];
     double sum = 0, dot = 0;
     for (int64_t i = 0; i < n; i++) {
         const float d = weight ? dy[i] * weight[i] : dy[i], unit = (x[i] - mean) * inverse;
@@ -214,7 +209,7 @@ void engine_rms_norm_forward(const engine_args *a) {
         const float square = row_dot(x, x, n) / (float)n;
         const float inverse = (float)(1 / sqrt((double)square + a->node->attr[NORM_EPS]));
         if (a->save) a->save[r] = inverse;
-        scale_row(a->out[0] + r * n, x, 0, inverse, norm_param(a, 0), NULL, n);
+        scale_row(a->out[0] + r * n, x, 0, inverse, a->param[0], NULL, n);
     }
 }
 

@@ -7,8 +7,8 @@
 #include <string.h>
 
 typedef struct window {
-    int64_t y0, y1, x0, x1;  // inside the plane
-    int64_t full;            // positions counting padding
+    int64_t y0, y1, x0, x1; // inside the plane
+    int64_t full;           // positions counting padding
 } window;
 
 typedef struct pool {
@@ -25,8 +25,8 @@ static pool pool_of(const engine_args *a) {
                   .ow = o->dim[3],
                   .kh = op_attr(a, POOL_KH),
                   .kw = op_attr(a, POOL_KW),
-                  .sh = op_attr(a, POOL_STRIDE_H),
-                  .sw = op_attr(a, POOL_STRIDE_W),
+                  .sh = op_attr(a, POOL_STRIDE_H) ? op_attr(a, POOL_STRIDE_H) : op_attr(a, POOL_KH),
+                  .sw = op_attr(a, POOL_STRIDE_W) ? op_attr(a, POOL_STRIDE_W) : op_attr(a, POOL_KW),
                   .top = op_attr(a, POOL_PAD_TOP),
                   .left = op_attr(a, POOL_PAD_LEFT),
                   .bottom = op_attr(a, POOL_PAD_BOTTOM),

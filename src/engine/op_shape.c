@@ -4,7 +4,9 @@
 
 #include <string.h>
 
-static void copy_run(float *to, const float *from, int64_t count) { memcpy(to, from, (size_t)count * sizeof *to); }
+static void copy_run(float *to, const float *from, int64_t count) {
+    memcpy(to, from, (size_t)count * sizeof *to);
+}
 
 static void add_run(float *to, const float *from, int64_t count) {
     for (int64_t i = 0; i < count; i++) to[i] += from[i];
@@ -94,7 +96,9 @@ static void swap_axes(const engine_args *a, const float *from, float *to, move_r
                 }
 }
 
-void engine_transpose_forward(const engine_args *a) { swap_axes(a, a->in[0], a->out[0], copy_run, false); }
+void engine_transpose_forward(const engine_args *a) {
+    swap_axes(a, a->in[0], a->out[0], copy_run, false);
+}
 
 void engine_transpose_backward(const engine_args *a) {
     if (a->din[0]) swap_axes(a, a->dout[0], a->din[0], add_run, true);
@@ -107,7 +111,7 @@ static void slice_runs(const engine_args *a, const float *from, float *to, bool 
     const int64_t outer = op_span(s, 0, axis), inner = op_span(s, axis + 1, s->ndim);
     const int64_t size = s->dim[axis], kept = o->dim[axis], step = op_attr(a, SLICE_STEP);
     int64_t start = op_attr(a, SLICE_START);
-    if (start < 0) start += size;
+    if (start < 0) start = op_max(0, start + size);
     for (int64_t r = 0; r < outer; r++)
         for (int64_t i = 0; i < kept; i++) {
             const int64_t x = (r * size + start + i * step) * inner, y = (r * kept + i) * inner;
@@ -118,7 +122,9 @@ static void slice_runs(const engine_args *a, const float *from, float *to, bool 
         }
 }
 
-void engine_slice_forward(const engine_args *a) { slice_runs(a, a->in[0], a->out[0], false); }
+void engine_slice_forward(const engine_args *a) {
+    slice_runs(a, a->in[0], a->out[0], false);
+}
 
 void engine_slice_backward(const engine_args *a) {
     if (a->din[0]) slice_runs(a, a->dout[0], a->din[0], true);

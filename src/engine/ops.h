@@ -48,10 +48,14 @@ size_t engine_rope_scratch(const engine_args *a);
 size_t engine_attention_scratch(const engine_args *a);
 size_t engine_attention_save(const engine_args *a);
 
-static inline int64_t op_attr(const engine_args *a, int i) { return (int64_t)a->node->attr[i]; }
+static inline int64_t op_attr(const engine_args *a, int i) {
+    return (int64_t)a->node->attr[i];
+}
 
 // An axis attribute as an index; negative counts from the end.
-static inline int op_axis(const model_shape *s, int64_t axis) { return (int)(axis < 0 ? axis + s->ndim : axis); }
+static inline int op_axis(const model_shape *s, int64_t axis) {
+    return (int)(axis < 0 ? axis + s->ndim : axis);
+}
 
 // Product of dims [from, to).
 static inline int64_t op_span(const model_shape *s, int from, int to) {
@@ -60,12 +64,20 @@ static inline int64_t op_span(const model_shape *s, int from, int to) {
     return product;
 }
 
-static inline int64_t op_count(const model_shape *s) { return op_span(s, 0, s->ndim); }
+static inline int64_t op_count(const model_shape *s) {
+    return op_span(s, 0, s->ndim);
+}
 
-static inline int64_t op_min(int64_t a, int64_t b) { return a < b ? a : b; }
-static inline int64_t op_max(int64_t a, int64_t b) { return a > b ? a : b; }
+static inline int64_t op_min(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+static inline int64_t op_max(int64_t a, int64_t b) {
+    return a > b ? a : b;
+}
 
 // Rows of a value seen as [rows x last dimension].
-static inline int64_t op_rows(const model_shape *s) { return op_span(s, 0, s->ndim - 1); }
+static inline int64_t op_rows(const model_shape *s) {
+    return op_span(s, 0, s->ndim - 1);
+}
 
 #endif

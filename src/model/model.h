@@ -20,23 +20,26 @@ typedef enum model_op {
 } model_op;
 
 // Attributes by position in node->attr; the op table names them for Lua in this order.
-enum { LINEAR_OUT, LINEAR_BIAS };
+enum { LINEAR_OUT, LINEAR_BIAS, LINEAR_TRANSPOSED };   // transposed: the file stores [in x out] (model_param.transposed)
 enum { CONV_OUT, CONV_KH, CONV_KW, CONV_STRIDE_H, CONV_STRIDE_W, CONV_PAD_TOP, CONV_PAD_LEFT, CONV_PAD_BOTTOM,
        CONV_PAD_RIGHT, CONV_DILATION_H, CONV_DILATION_W, CONV_GROUPS, CONV_BIAS };
 enum { NORM_EPS, NORM_AFFINE, NORM_MOMENTUM };         // batch, layer (over the last dim), rms (last dim)
-enum { EMBEDDING_COUNT, EMBEDDING_WIDTH };             // table [count x width]; position: [count x width] added to x
+enum { EMBEDDING_COUNT, EMBEDDING_WIDTH };             // table [count x width]; position: its first T rows added to x
 enum { SOFTMAX_AXIS };
 enum { CONCAT_AXIS };                                  // negative counts from the end; never 0
 enum { SPLIT_AXIS, SPLIT_PARTS };                      // equal parts, one output each
-enum { RESHAPE_0, RESHAPE_1, RESHAPE_2, RESHAPE_3, RESHAPE_NDIM };  // dims after N; -1: what is left
+enum { RESHAPE_0, RESHAPE_1, RESHAPE_2, RESHAPE_3, RESHAPE_NDIM };  // NDIM dims after N; one -1: what is left, 0: as before
 enum { TRANSPOSE_A, TRANSPOSE_B };                     // two axes, neither 0
-enum { SLICE_AXIS, SLICE_START, SLICE_END, SLICE_STEP };
+enum { SLICE_AXIS, SLICE_START, SLICE_END, SLICE_STEP };  // [start, end), negative: from the end of the axis
 enum { PAD_AXIS, PAD_BEFORE, PAD_AFTER, PAD_VALUE };
 enum { POOL_KH, POOL_KW, POOL_STRIDE_H, POOL_STRIDE_W, POOL_PAD_TOP, POOL_PAD_LEFT, POOL_PAD_BOTTOM, POOL_PAD_RIGHT,
-       POOL_COUNT_PAD };
+       POOL_COUNT_PAD };                               // stride 0: as the kernel; count_pad: averages count the padding
 enum { GLOBAL_MAX };                                   // 0: mean over H, W; 1: maximum
 enum { ROPE_HEAD_DIM, ROPE_BASE, ROPE_INTERLEAVED };   // x [N, T, heads*head_dim]; 0: half-rotated pairs (i, i+d/2)
 enum { ATTENTION_HEADS, ATTENTION_KV_HEADS, ATTENTION_CAUSAL, ATTENTION_SCALE };  // scale 0: 1/sqrt(head_dim)
+// attention takes q [N, T, heads*d], k, v [N, T, kv_heads*d] and gives [N, T, heads*d]; kv_heads 0: as heads.
+// cross_entropy takes logits [.., classes] and targets [..] (-1: not counted); mse two equal shapes; both give the
+// mean over the batch, shape [1].
 enum { MODEL_MAX_ATTR = 13, MODEL_MAX_IN = 8, MODEL_MAX_OUT = 8, MODEL_MAX_PARAM = 4 };
 
 typedef struct model_shape {
@@ -44,6 +47,7 @@ typedef struct model_shape {
     int64_t dim[5];
 } model_shape;
 int64_t model_shape_count(const model_shape *s);
+char *model_shape_text(char out[48], const model_shape *s);  // "1x16x32x32"
 
 struct model_node;
 typedef struct model_op_info {
@@ -55,7 +59,8 @@ typedef struct model_op_info {
     int weight_param;                     // which of them is the compressible weight; -1: none
     // Output shapes from input shapes; errors name the node and the shapes.
     bool (*infer)(const struct model_node *node, const model_shape *in, model_shape *out, base_err *err);
-    // Shapes of the parameters from the input shapes; returns how many this node has (bias may be absent).
+    // Shapes of the parameters from the input shapes, by suffix; ndim 0: this node has none such (a bias may be absent).
+    // Returns one past the last suffix present.
     int (*param_shapes)(const struct model_node *node, const model_shape *in, model_shape *params);
     // Floating-point operations of a forward pass.
     double (*flops)(const struct model_node *node, const model_shape *in, const model_shape *out);
@@ -69,7 +74,9 @@ typedef struct model_node {
     char *name;                   // module name: "layer1.0.conv1"; unique
     int in_count, in[MODEL_MAX_IN];      // values
     int out_count, out[MODEL_MAX_OUT];   // values
-    int param_count, param[MODEL_MAX_PARAM];  // graph parameters
+    // Graph parameters by suffix (params[] of the op); -1: absent. param_count is one past the last one present, so a
+    // linear without a bias has 1.
+    int param_count, param[MODEL_MAX_PARAM];
     double attr[MODEL_MAX_ATTR];
 } model_node;
 
@@ -77,7 +84,9 @@ typedef struct model_param {
     char *name;           // "layer1.0.conv1.weight"
     model_shape shape;
     bool buffer;          // running statistics: not trained
+    bool transposed;      // the file stores [in x out]: model_bind turns it to [out x in], model_save turns it back
     int suffix;           // which of the op's params
+    int node;             // the node that brought it in
 } model_param;
 
 typedef enum model_task { MODEL_CLASSIFY, MODEL_LANGUAGE, MODEL_RECONSTRUCT } model_task;
@@ -89,15 +98,16 @@ typedef struct model_graph {
     int param_count;
     int value_count;
     data_kind input_kind;
-    model_shape input;      // of one sample with N = 1; tokens: {1, context}
+    model_shape input;      // with N = 1; tokens: {1, context}
     int64_t context;        // tokens: longest sequence
     int output;             // value of the logits [N, classes] or [N, T, vocabulary], or the reconstruction
     model_task task;
+    model_shape *shapes;    // [value_count], with N = 1 (tokens: T = context)
 } model_graph;
 
 model_graph *model_graph_new(void);
 void model_graph_free(model_graph *g);
-// The input, before any node: value 0. `shape` without the batch.
+// The input, before any node: value 0. `dim` without the batch; tokens: one dim, the longest sequence.
 bool model_graph_input(model_graph *g, data_kind kind, int ndim, const int64_t *dim, base_err *err) BASE_MUST_USE;
 // Append a node; `attr` has MODEL_MAX_ATTR entries (defaults filled by the caller from the op table). Parameters are
 // named name.suffix; `tied` (may be NULL) names an earlier parameter to use instead of a new weight. Fills out[] with
@@ -117,6 +127,7 @@ typedef struct model_tensor {
     char *name;
     num_tensor t;      // data points into a map or into owned memory
     size_t bytes;      // stored bytes
+    bool graph_order;  // put by model_tensors_put: laid out as the graph has it, never transposed
 } model_tensor;
 
 // What a checkpoint file holds. safetensors (one file, or shards through model.safetensors.index.json), npz.
@@ -136,9 +147,12 @@ typedef struct model_tensors {
 model_tensors *model_tensors_open(const char *path, base_err *err) BASE_MUST_USE;
 void model_tensors_close(model_tensors *t);
 const model_tensor *model_tensors_find(const model_tensors *t, const char *name);
-// Replace or add a tensor with memory from base_big_alloc that the table then owns (decoding of packed files).
+// Replace or add a tensor with memory from base_big_alloc that the table then owns (decoding of packed files). Its
+// values are laid out as the graph has them: [out x in] also where a plain file would store [in x out].
 void model_tensors_put(model_tensors *t, const char *name, num_dtype dtype, int ndim, const int64_t *dim, void *data);
 void model_tensors_drop(model_tensors *t, const char *name);
+// A member of the metadata as new text (caller frees), NULL when there is none.
+char *model_tensors_meta(const model_tensors *t, const char *key);
 bool model_tensors_intact(const model_tensors *t, base_err *err) BASE_MUST_USE;  // no map shrank
 
 // Write tensors in the given order. `metadata` is a flat JSON object of strings (text) or NULL. Atomic.
@@ -169,15 +183,21 @@ typedef struct model {
     char *why_no_arch;         // what was tried, when arch is NULL
     model_graph *graph;        // NULL when arch is NULL
     model_tensors *tensors;    // owned
-    const float **weights;     // [param_count] float32, mapped where the file has them so, else converted
-    int *param_tensor;         // [param_count] tensor each is bound to
+    // float32 values, mapped where the file has them so, else converted: one a graph parameter, or, without a graph,
+    // one a tensor (NULL for integer tensors).
+    const float **weights;
+    int *param_tensor;         // [weight_count] tensor each is bound to
+    int weight_count;
     model_layer *layers;
     int layer_count;
+    char *config;              // JSON text the architecture was built from, saved with the model; NULL: none
     char *vocabulary;          // characters of a char-level model, from its config; else NULL
     char *packed;              // description of how a packed file was made (JSON), NULL for plain files
     struct model_owned *owned; // private: converted weights
 } model;
 
+// Whether the file has every parameter of the graph in its shape, without reading values; errors as model_bind.
+bool model_matches(const model_graph *graph, const model_tensors *tensors, base_err *err) BASE_MUST_USE;
 // Binds the graph's parameters to the tensors (takes ownership of both, also on failure). graph NULL: per-tensor work.
 // Errors name missing tensors (with the nearest name), wrong shapes, and NaN or Inf values.
 model *model_bind(model_graph *graph, model_tensors *tensors, const char *arch, base_err *err) BASE_MUST_USE;
@@ -189,7 +209,9 @@ void model_close(model *m);
 int model_find_layer(const model *m, const char *name);
 int64_t model_weight_count(const model *m);    // all stored values
 size_t model_stored_bytes(const model *m);     // of all tensors
-// Save weights (NULL: the model's own) as a plain float32 safetensors with metadata {"format":"vise","arch":...,...}.
+// Save weights (NULL: the model's own; [weight_count]) as a plain float32 safetensors with metadata {"format":"vise",
+// "arch":..., "config":...} and the members of `metadata` (a flat JSON object of strings, or NULL); a path that ends in
+// .npz gets an npz without metadata.
 bool model_save(const model *m, const float *const *weights, const char *path, const char *metadata, char hash[33],
                 size_t *file_bytes, base_err *err) BASE_MUST_USE;
 

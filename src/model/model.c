@@ -7,12 +7,14 @@
 #include <sys/stat.h>
 
 struct model_owned {
-    void **blocks;  // base_big_alloc: converted or transposed weights
+    void **blocks; // base_big_alloc: converted or transposed weights
     int block_count;
-    float **writable;  // created models: the same pointers as model->weights; NULL else
+    float **writable; // created models: the same pointers as model->weights; NULL else
 };
 
-static bool is_float(num_dtype d) { return d == NUM_F64 || d == NUM_F32 || d == NUM_F16 || d == NUM_BF16; }
+static bool is_float(num_dtype d) {
+    return d == NUM_F64 || d == NUM_F32 || d == NUM_F16 || d == NUM_BF16;
+}
 
 // ---- matching ----------------------------------------------------------------------------------
 
@@ -22,8 +24,8 @@ static bool missing(const model_tensors *t, const model_param *p, base_err *err)
     const char *near = base_nearest(p->name, names, (size_t)t->count);
     char shape[48];
     model_shape_text(shape, &p->shape);
-    base_fail(err, "%s: tensor '%s' of shape %s is missing%s%s%s", t->path, p->name, shape, near ? "; the nearest is '" : "",
-              near ? near : "", near ? "'" : "");
+    base_fail(err, "%s: tensor '%s' of shape %s is missing%s%s%s", t->path, p->name, shape,
+              near ? "; the nearest is '" : "", near ? near : "", near ? "'" : "");
     free(names);
     return false;
 }
@@ -149,8 +151,9 @@ static void graph_layers(model *m) {
         if (g->params[weight].node != k) continue;
         int bias = node->param_count > 1 ? node->param[1] : -1;
         int64_t groups = node->op == MODEL_CONV2D ? (int64_t)node->attr[CONV_GROUPS] : 1;
-        add_layer(m, (model_layer){.node = k, .weight = weight, .bias = bias, .groups = groups,
-                                   .shape = g->params[weight].shape},
+        add_layer(m,
+                  (model_layer){
+                      .node = k, .weight = weight, .bias = bias, .groups = groups, .shape = g->params[weight].shape},
                   node->name, model_ops[node->op].name);
     }
 }
@@ -159,8 +162,10 @@ static void graph_layers(model *m) {
 static model_shape fold(const num_tensor *t) {
     model_shape s = {t->ndim < 5 ? t->ndim : 5, {0}};
     for (int d = 0; d < t->ndim; d++) {
-        if (d < 5) s.dim[d] = t->dim[d];
-        else s.dim[4] *= t->dim[d];
+        if (d < 5)
+            s.dim[d] = t->dim[d];
+        else
+            s.dim[4] *= t->dim[d];
     }
     return s;
 }
@@ -216,8 +221,10 @@ model *model_bind(model_graph *graph, model_tensors *tensors, const char *arch, 
         model_close(m);
         return NULL;
     }
-    if (graph) graph_layers(m);
-    else tensor_layers(m);
+    if (graph)
+        graph_layers(m);
+    else
+        tensor_layers(m);
     return m;
 }
 
@@ -282,7 +289,9 @@ model *model_create(model_graph *graph, const char *arch, const char *name, uint
     return m;
 }
 
-float **model_mutable(model *m) { return m->owned->writable; }
+float **model_mutable(model *m) {
+    return m->owned->writable;
+}
 
 void model_close(model *m) {
     if (!m) return;

@@ -56,7 +56,7 @@ static bool save_collect(const model *m, const float *const *weights, save_set *
     for (int k = 0; k < s->count; k++) {
         if (!m->graph) {
             s->items[k] = m->tensors->items[k];
-            if (!weights[k]) continue;  // integers are written as they are
+            if (!weights[k]) continue; // integers are written as they are
             s->items[k].t.dtype = NUM_F32;
             s->items[k].t.data = weights[k];
             continue;
@@ -88,7 +88,8 @@ bool model_save(const model *m, const float *const *weights, const char *path, c
                 size_t *file_bytes, base_err *err) {
     save_set s = {0};
     bool ok = save_collect(m, weights ? weights : m->weights, &s, err);
-    if (ok && !strcmp(base_extension(path), ".npz")) ok = save_npz(&s, path, hash, file_bytes, err);
+    if (ok && !strcmp(base_extension(path), ".npz"))
+        ok = save_npz(&s, path, hash, file_bytes, err);
     else if (ok) {
         char *meta = save_metadata(m, metadata, err);
         ok = meta && model_safetensors_save(path, s.items, s.count, meta, file_bytes, NULL, hash, err);

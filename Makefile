@@ -13,7 +13,7 @@ CFLAGS_debug := -O1 -g -ffp-contract=off
 SAN_debug :=
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lcsv -lm -ldl -lpthread
-ALL_CFLAGS = $(WARN) $(DEFS) $(CFLAGS_$(MODE)) $(SAN) $(OMP) -Isrc $(PKG_CFLAGS) $(CFLAGS)
+ALL_CFLAGS = $(WARN) $(DEFS) $(CFLAGS_$(MODE)) $(SAN) $(OMP) -I. -Isrc $(PKG_CFLAGS) $(CFLAGS)
 SRC := $(wildcard src/*/*.c src/*/*/*.c)
 OBJ := $(SRC:%.c=$(BUILD)/%.o)
 TEST_SRC := $(wildcard tests/*/test_*.c)

@@ -11,22 +11,32 @@
 // ---- data types --------------------------------------------------------------------------------
 
 typedef enum num_dtype {
-    NUM_F64, NUM_F32, NUM_F16, NUM_BF16, NUM_I64, NUM_I32, NUM_I16, NUM_I8, NUM_U16, NUM_U8, NUM_BOOL,
+    NUM_F64,
+    NUM_F32,
+    NUM_F16,
+    NUM_BF16,
+    NUM_I64,
+    NUM_I32,
+    NUM_I16,
+    NUM_I8,
+    NUM_U16,
+    NUM_U8,
+    NUM_BOOL,
     NUM_DTYPES
 } num_dtype;
 
 typedef struct num_dtype_info {
-    const char *name;         // "f32"
-    const char *safetensors;  // "F32"
-    const char *npy;          // "<f4"; NULL where npy has none (bf16)
+    const char *name;        // "f32"
+    const char *safetensors; // "F32"
+    const char *npy;         // "<f4"; NULL where npy has none (bf16)
     size_t bytes;
 } num_dtype_info;
 extern const num_dtype_info num_dtypes[NUM_DTYPES];
 
 float num_f16_to_f32(uint16_t h);
-uint16_t num_f32_to_f16(float f);   // round to nearest even; overflow gives Inf
+uint16_t num_f32_to_f16(float f); // round to nearest even; overflow gives Inf
 float num_bf16_to_f32(uint16_t h);
-uint16_t num_f32_to_bf16(float f);  // round to nearest even; NaN stays NaN
+uint16_t num_f32_to_bf16(float f); // round to nearest even; NaN stays NaN
 // Convert `count` values of any dtype (unaligned source allowed) to float32 and back. f64 and wide integers round
 // to nearest; integers saturate on the way back.
 void num_to_f32(num_dtype from, const void *src, float *dst, size_t count);
@@ -48,16 +58,16 @@ typedef struct num_tensor {
 } num_tensor;
 // Product of dims; false when it or the byte count overflows or a dim is negative.
 bool num_count(int ndim, const int64_t *dim, num_dtype dtype, size_t *count, size_t *bytes);
-char *num_shape_text(char out[48], int ndim, const int64_t *dim);  // "64x16x3x3", "scalar"
+char *num_shape_text(char out[48], int ndim, const int64_t *dim); // "64x16x3x3", "scalar"
 
 // ---- threads and kernels -----------------------------------------------------------------------
 
 // Called once at the start of main, before any product: where OpenBLAS has picked a slow fallback kernel for a CPU it
 // does not know, sets OPENBLAS_CORETYPE to the best kernel this CPU can run and re-executes the program (once).
 void num_setup(char **argv);
-void num_set_threads(int threads);  // 0 = all cores
+void num_set_threads(int threads); // 0 = all cores
 int num_threads(void);
-const char *num_blas_kernel(void);  // "SkylakeX"
+const char *num_blas_kernel(void); // "SkylakeX"
 const char *num_blas_version(void);
 
 // ---- products and factorisations ---------------------------------------------------------------
@@ -83,51 +93,60 @@ bool num_dspd_inverse(int64_t n, double *a, int64_t lda);
 void num_dtrsm(bool transposed, int64_t n, int64_t m, const double *u, int64_t ldu, double *b, int64_t ldb);
 // Thin SVD A[m x n] = U diag(s) Vt, k = min(m, n): u [m x k], s [k] descending, vt [k x n]. `a` is destroyed.
 bool num_dsvd(int64_t m, int64_t n, double *a, double *u, double *s, double *vt, base_err *err) BASE_MUST_USE;
-// Eigenvalues ascending and vectors (rows of v: v[i] belongs to w[i]) of a symmetric matrix; `a` destroyed, v may be NULL.
+// Eigenvalues ascending and vectors (rows of v: v[i] belongs to w[i]) of a symmetric matrix; `a` destroyed, v may be
+// NULL.
 bool num_deigh(int64_t n, double *a, double *w, double *v, base_err *err) BASE_MUST_USE;
 
 bool num_all_finite(const float *x, size_t count);
-double num_dot(const float *x, const float *y, size_t count);      // accumulated in double, blocked
+double num_dot(const float *x, const float *y, size_t count); // accumulated in double, blocked
 double num_sum_squares(const float *x, size_t count);
-double num_diff_squares(const float *x, const float *y, size_t count);  // sum (x-y)^2
+double num_diff_squares(const float *x, const float *y, size_t count); // sum (x-y)^2
 // sgemm GFLOP/s of this machine at the current thread count (best of several 1024^3 products).
 double num_peak_gflops(void);
 
 // ---- random numbers ----------------------------------------------------------------------------
 
 // PCG32 (O'Neill 2014): small, seedable, the same everywhere.
-typedef struct num_rng { uint64_t state, stream; } num_rng;
+typedef struct num_rng {
+    uint64_t state, stream;
+} num_rng;
 num_rng num_rng_seed(uint64_t seed, uint64_t stream);
 uint32_t num_rng_next(num_rng *r);
-uint32_t num_rng_below(num_rng *r, uint32_t bound);  // unbiased
-double num_rng_unit(num_rng *r);                      // [0, 1)
+uint32_t num_rng_below(num_rng *r, uint32_t bound); // unbiased
+double num_rng_unit(num_rng *r);                    // [0, 1)
 double num_rng_normal(num_rng *r);
 void num_rng_shuffle(num_rng *r, int64_t *items, size_t count);
 
 // ---- statistics --------------------------------------------------------------------------------
 
-typedef struct num_interval { double value, low, high; } num_interval;
-num_interval num_wilson(int64_t hits, int64_t count);                 // proportion, 95 % (Wilson 1927)
-num_interval num_mean_interval(double sum, double sum_squares, int64_t count);  // mean, 95 % normal
-double num_mcnemar_p(int64_t only_a, int64_t only_b);                 // exact two-sided
-int num_half_even(double x);  // rint with the current mode, for grids
+typedef struct num_interval {
+    double value, low, high;
+} num_interval;
+num_interval num_wilson(int64_t hits, int64_t count);                          // proportion, 95 % (Wilson 1927)
+num_interval num_mean_interval(double sum, double sum_squares, int64_t count); // mean, 95 % normal
+double num_mcnemar_p(int64_t only_a, int64_t only_b);                          // exact two-sided
+int num_half_even(double x);                                                   // rint with the current mode, for grids
 
 // ---- npy, npz, gz ------------------------------------------------------------------------------
 
 // A set of named arrays read from .npy (one, named "") or .npz (stored or deflated members). Owns everything.
-typedef struct num_npz_item { char *name; num_tensor tensor; } num_npz_item;
+typedef struct num_npz_item {
+    char *name;
+    num_tensor tensor;
+} num_npz_item;
 typedef struct num_npz {
     num_npz_item *items;
     size_t count;
     base_map map;
-    void **owned;   // inflated or converted members
+    void **owned; // inflated or converted members
     size_t owned_count;
 } num_npz;
-bool num_npz_open(num_npz *z, const char *path, base_err *err) BASE_MUST_USE;  // .npy, .npz; Fortran order transposed
+bool num_npz_open(num_npz *z, const char *path, base_err *err) BASE_MUST_USE; // .npy, .npz; Fortran order transposed
 const num_tensor *num_npz_find(const num_npz *z, const char *name);
 void num_npz_close(num_npz *z);
 bool num_npy_save(const char *path, const num_tensor *t, base_err *err) BASE_MUST_USE;
-bool num_npz_save(const char *path, const num_npz_item *items, size_t count, bool compress, base_err *err) BASE_MUST_USE;
+bool num_npz_save(const char *path, const num_npz_item *items, size_t count, bool compress,
+                  base_err *err) BASE_MUST_USE;
 // Inflate a whole .gz file (or read a plain one), at most `limit` bytes. base_big_free the result.
 uint8_t *num_gunzip(const char *path, size_t limit, size_t *bytes, base_err *err) BASE_MUST_USE;
 

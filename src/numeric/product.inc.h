@@ -66,12 +66,10 @@ static void NAME(mirror)(int64_t n, REAL *c, int64_t ldc) {
 // One block of the upper triangle of beta C + alpha A^T A; blocks on the diagonal leave what is below it alone.
 static void NAME(gram_tile)(int64_t rows, REAL alpha, const REAL *a, int64_t lda, int64_t i, int64_t j, int64_t high,
                             int64_t wide, REAL beta, REAL *c, int64_t ldc) {
-    if (i == j)
-        BLAS(syrk)
-        (CblasRowMajor, CblasUpper, CblasTrans, (blasint)high, (blasint)rows, alpha, a + i, (blasint)lda, beta, c,
-         (blasint)ldc);
-    else
-        NAME(tile)(true, false, high, wide, rows, alpha, a + i, lda, a + j, lda, beta, c, ldc);
+    if (i == j) BLAS(syrk)
+    (CblasRowMajor, CblasUpper, CblasTrans, (blasint)high, (blasint)rows, alpha, a + i, (blasint)lda, beta, c,
+     (blasint)ldc);
+    else NAME(tile)(true, false, high, wide, rows, alpha, a + i, lda, a + j, lda, beta, c, ldc);
 }
 
 // The t-th block of the upper triangle, row by row of blocks.

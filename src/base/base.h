@@ -187,6 +187,7 @@ typedef struct base_field {
     const char *name, *unit, *help;
     base_field_type type;
     size_t offset;  // char[] for TEXT, int64_t for INT, double for REAL (NaN = not measured)
+    size_t size;    // bytes of the field (room of a char[])
 } base_field;
 
 // One layer after its steps. Errors are relative: ||.||^2 / ||reference||^2.

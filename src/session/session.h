@@ -98,8 +98,8 @@ void session_job_pause(session_job *j, bool paused);
 bool session_job_done(const session_job *j);
 base_status session_job_wait(session_job *j, base_err *err);  // joins; err has the error of a failed body
 void session_job_free(session_job *j);                        // after wait
-// The same on the calling thread (headless).
+// The same on the calling thread (headless), with the caller's job (so that a signal handler can set job->cancel).
 base_status session_job_run(session_body body, void *context, const session_listener *listeners, size_t count,
-                            atomic_int *cancel_request, base_err *err);
+                            base_job *job, base_err *err);
 
 #endif

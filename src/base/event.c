@@ -2,7 +2,7 @@
 #include "base/base.h"
 
 #define LAYER(name, unit, type, help)                                                                                  \
-    { #name, unit, help, type, offsetof(base_layer_row, name) }
+    { #name, unit, help, type, offsetof(base_layer_row, name), sizeof(((base_layer_row *)0)->name) }
 const base_field base_layer_fields[] = {
     LAYER(index, "", BASE_F_INT, "position in the walk, from 0"),
     LAYER(name, "", BASE_F_TEXT, "layer, as in the model"),
@@ -28,7 +28,7 @@ const base_field base_layer_fields[] = {
 const size_t base_layer_field_count = sizeof base_layer_fields / sizeof *base_layer_fields;
 
 #define MODEL(name, unit, type, help)                                                                                  \
-    { #name, unit, help, type, offsetof(base_model_row, name) }
+    { #name, unit, help, type, offsetof(base_model_row, name), sizeof(((base_model_row *)0)->name) }
 const base_field base_model_fields[] = {
     MODEL(label, "", BASE_F_TEXT, "which model this is"),
     MODEL(data, "", BASE_F_TEXT, "dataset and part"),

@@ -21,7 +21,7 @@ static void put_number(json_t *object, const char *key, double value) {
 
 static void put_text(json_t *object, const char *key, const char *text) {
     json_t *value = json_string(text);
-    if (!value) {  // not UTF-8
+    if (!value) { // not UTF-8
         char clean[1024];
         base_clean(clean, sizeof clean, text);
         value = json_string(clean);
@@ -71,7 +71,8 @@ char *session_event_json(const base_event *e) {
     json_object_set_new(object, "time", json_real(floor(e->time * 1e4 + .5) / 1e4));
     if (e->kind == BASE_EV_LOG) put_text(object, "level", level_names[e->level]);
     if (e->kind == BASE_EV_RUN_END) put_text(object, "status", status_name(e->status));
-    if (e->text) put_text(object, e->kind == BASE_EV_PROGRESS ? "phase" : e->kind == BASE_EV_SAVED ? "path" : "text", e->text);
+    if (e->text)
+        put_text(object, e->kind == BASE_EV_PROGRESS ? "phase" : e->kind == BASE_EV_SAVED ? "path" : "text", e->text);
     if (e->hash) put_text(object, "hash", e->hash);
     if (e->total > 0) {
         json_object_set_new(object, "index", json_integer((json_int_t)e->index));

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,8 +14,10 @@ enum { HISTORY_VERSION = 1, BUSY_MS = 10000 };
 static bool sql_fail(session_history *h, base_err *err, const char *doing) {
     int code = sqlite3_extended_errcode(h->db);
     if ((code & 0xff) == SQLITE_NOTADB)
-        return base_fail(err, "history %s: not a Vise history (not an SQLite database); move it away or name another folder "
-                              "with --state", h->path);
+        return base_fail(err,
+                         "history %s: not a Vise history (not an SQLite database); move it away or name another folder "
+                         "with --state",
+                         h->path);
     return base_fail(err, "history %s: %s: %s", h->path, doing, sqlite3_errmsg(h->db));
 }
 
@@ -48,7 +51,8 @@ static bool create_row_table(session_history *h, const char *table, const base_f
     base_buf_puts(&sql, ", PRIMARY KEY(run, position)) WITHOUT ROWID");
     bool ok = run_sql(h, sql.text, err);
     for (size_t i = 0; ok && i < count; i++) {
-        if (sqlite3_table_column_metadata(h->db, NULL, table, fields[i].name, NULL, NULL, NULL, NULL, NULL) == SQLITE_OK)
+        if (sqlite3_table_column_metadata(h->db, NULL, table, fields[i].name, NULL, NULL, NULL, NULL, NULL) ==
+            SQLITE_OK)
             continue;
         base_buf_clear(&sql);
         base_buf_printf(&sql, "ALTER TABLE %s ADD COLUMN \"%s\" %s", table, fields[i].name, sql_types[fields[i].type]);
@@ -69,16 +73,17 @@ static bool create_tables(session_history *h, base_err *err) {
     if (version > HISTORY_VERSION)
         return base_fail(err, "history %s: made by a newer Vise (version %d, this one writes %d)", h->path, version,
                          HISTORY_VERSION);
-    return run_sql(h,
-                   "BEGIN IMMEDIATE;"
-                   "CREATE TABLE IF NOT EXISTS runs(id INTEGER PRIMARY KEY AUTOINCREMENT, recipe TEXT, recipe_path TEXT,"
-                   " recipe_text TEXT, recipe_hash TEXT, model TEXT, model_hash TEXT, data TEXT, data_hash TEXT,"
-                   " params TEXT, settings TEXT, seeds TEXT, environment TEXT, output TEXT, output_hash TEXT,"
-                   " output_bytes INTEGER, output_header_bytes INTEGER, started INTEGER, seconds REAL, status TEXT,"
-                   " message TEXT, peak_bytes INTEGER, pid INTEGER);"
-                   "CREATE TABLE IF NOT EXISTS saved(run INTEGER NOT NULL, position INTEGER NOT NULL, path TEXT,"
-                   " hash TEXT, file_bytes INTEGER, header_bytes INTEGER, PRIMARY KEY(run, position)) WITHOUT ROWID;",
-                   err) &&
+    return run_sql(
+               h,
+               "BEGIN IMMEDIATE;"
+               "CREATE TABLE IF NOT EXISTS runs(id INTEGER PRIMARY KEY AUTOINCREMENT, recipe TEXT, recipe_path TEXT,"
+               " recipe_text TEXT, recipe_hash TEXT, model TEXT, model_hash TEXT, data TEXT, data_hash TEXT,"
+               " params TEXT, settings TEXT, seeds TEXT, environment TEXT, output TEXT, output_hash TEXT,"
+               " output_bytes INTEGER, output_header_bytes INTEGER, started INTEGER, seconds REAL, status TEXT,"
+               " message TEXT, peak_bytes INTEGER, pid INTEGER);"
+               "CREATE TABLE IF NOT EXISTS saved(run INTEGER NOT NULL, position INTEGER NOT NULL, path TEXT,"
+               " hash TEXT, file_bytes INTEGER, header_bytes INTEGER, PRIMARY KEY(run, position)) WITHOUT ROWID;",
+               err) &&
            create_row_table(h, "layers", base_layer_fields, base_layer_field_count, err) &&
            create_row_table(h, "models", base_model_fields, base_model_field_count, err) &&
            run_sql(h, "PRAGMA user_version = 1; COMMIT;", err);
@@ -121,15 +126,16 @@ void session_history_close(session_history *h) {
 
 void session_record_free(session_record *r) {
     char *texts[] = {r->recipe, r->recipe_path, r->recipe_text, r->recipe_hash, r->model, r->model_hash,
-                     r->data, r->data_hash, r->params, r->settings, r->seeds, r->environment,
-                     r->output, r->output_hash, r->status, r->message};
+                     r->data,   r->data_hash,   r->params,      r->settings,    r->seeds, r->environment,
+                     r->output, r->output_hash, r->status,      r->message};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) free(texts[i]);
     memset(r, 0, sizeof *r);
 }
 
-#define RUN_COLUMNS                                                                                                   \
+#define RUN_COLUMNS                                                                                                    \
     "id, recipe, recipe_path, recipe_text, recipe_hash, model, model_hash, data, data_hash, params, settings, seeds,"  \
-    " environment, output, output_hash, output_bytes, output_header_bytes, started, seconds, status, message, peak_bytes"
+    " environment, output, output_hash, output_bytes, output_header_bytes, started, seconds, status, message, "        \
+    "peak_bytes, pid"
 
 static char *column_text(sqlite3_stmt *st, int column) {
     const char *text = (const char *)sqlite3_column_text(st, column);
@@ -139,8 +145,9 @@ static char *column_text(sqlite3_stmt *st, int column) {
 static void read_record(sqlite3_stmt *st, session_record *r) {
     memset(r, 0, sizeof *r);
     r->id = sqlite3_column_int64(st, 0);
-    char **texts[] = {&r->recipe, &r->recipe_path, &r->recipe_text, &r->recipe_hash, &r->model, &r->model_hash, &r->data,
-                      &r->data_hash, &r->params, &r->settings, &r->seeds, &r->environment, &r->output, &r->output_hash};
+    char **texts[] = {&r->recipe,     &r->recipe_path, &r->recipe_text, &r->recipe_hash, &r->model,
+                      &r->model_hash, &r->data,        &r->data_hash,   &r->params,      &r->settings,
+                      &r->seeds,      &r->environment, &r->output,      &r->output_hash};
     for (int i = 0; i < 14; i++) *texts[i] = column_text(st, i + 1);
     r->output_bytes = sqlite3_column_int64(st, 15);
     r->output_header_bytes = sqlite3_column_int64(st, 16);
@@ -149,6 +156,12 @@ static void read_record(sqlite3_stmt *st, session_record *r) {
     r->status = column_text(st, 19);
     r->message = column_text(st, 20);
     r->peak_bytes = sqlite3_column_int64(st, 21);
+    // A run that says "running" although its process is gone was killed; what it had finished is in the tables.
+    pid_t pid = (pid_t)sqlite3_column_int64(st, 22);
+    if (strcmp(r->status, "running") == 0 && pid > 0 && kill(pid, 0) != 0 && errno == ESRCH) {
+        free(r->status);
+        r->status = base_strdup("killed");
+    }
 }
 
 bool session_history_list(session_history *h, int64_t limit, session_record **records, size_t *count, base_err *err) {

@@ -13,7 +13,7 @@ struct session_history {
 
 // A statement with its error text; every call returns false after filling err.
 bool history_prepare(session_history *h, const char *sql, sqlite3_stmt **statement, base_err *err);
-bool history_step_done(session_history *h, sqlite3_stmt *statement, base_err *err);  // finalizes
+bool history_step_done(session_history *h, sqlite3_stmt *statement, base_err *err); // finalizes
 // "INSERT INTO table(run, position, <fields>) VALUES(?1, ?2, ...)" with the row bound from the field table.
 bool history_insert_row(session_history *h, const char *table, int64_t run, int64_t position, const void *row,
                         const base_field *fields, size_t count, base_err *err);

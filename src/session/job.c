@@ -80,9 +80,15 @@ session_job *session_job_start(session_body body, void *context, const session_l
     return j;
 }
 
-void session_job_cancel(session_job *j) { atomic_store(&j->job.cancel, 1); }
-void session_job_pause(session_job *j, bool paused) { atomic_store(&j->job.pause, paused); }
-bool session_job_done(const session_job *j) { return atomic_load(&((session_job *)j)->done); }
+void session_job_cancel(session_job *j) {
+    atomic_store(&j->job.cancel, 1);
+}
+void session_job_pause(session_job *j, bool paused) {
+    atomic_store(&j->job.pause, paused);
+}
+bool session_job_done(const session_job *j) {
+    return atomic_load(&((session_job *)j)->done);
+}
 
 base_status session_job_wait(session_job *j, base_err *err) {
     if (!j->joined) pthread_join(j->thread, NULL);

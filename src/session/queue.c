@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { QUEUE_SOFT_LIMIT = 4096 };  // beyond this many items progress and log events give way
+enum { QUEUE_SOFT_LIMIT = 4096 }; // beyond this many items progress and log events give way
 
 typedef struct queue_node {
     struct queue_node *next;
@@ -22,7 +22,7 @@ struct session_queue {
     size_t length;
     int64_t dropped;
     int pipe[2];
-    bool signalled;  // one byte is in the pipe
+    bool signalled; // one byte is in the pipe
 };
 
 session_queue *session_queue_new(base_err *err) {
@@ -142,7 +142,9 @@ void session_item_free(session_item *item) {
     node_free((queue_node *)((char *)item - offsetof(queue_node, item)));
 }
 
-int session_queue_fd(const session_queue *q) { return q->pipe[0]; }
+int session_queue_fd(const session_queue *q) {
+    return q->pipe[0];
+}
 int64_t session_queue_dropped(const session_queue *q) {
     session_queue *w = (session_queue *)q;
     pthread_mutex_lock(&w->lock);

@@ -51,8 +51,8 @@ session_recorder *session_recorder_new(session_history *h, const session_start_i
     char hash[33] = "";
     if (info->recipe_text) base_hash_of(info->recipe_text, strlen(info->recipe_text), hash);
     char *environment = environment_text(info->threads);
-    const char *texts[] = {info->recipe, info->recipe_path, info->recipe_text, hash, info->model, info->data,
-                           info->settings, environment};
+    const char *texts[] = {info->recipe, info->recipe_path, info->recipe_text, hash,
+                           info->model,  info->data,        info->settings,    environment};
     for (int i = 0; i < 8; i++) bind(st, i + 1, texts[i]);
     sqlite3_bind_int64(st, 9, base_wall());
     sqlite3_bind_int64(st, 10, getpid());
@@ -137,8 +137,10 @@ static void on_saved(session_recorder *r, const base_event *e) {
         ok = history_step_done(r->h, st, &err);
     }
     if (ok) {
-        ok = history_prepare(r->h, "UPDATE runs SET output = ?1, output_hash = ?2, output_bytes = ?3,"
-                                   " output_header_bytes = ?4 WHERE id = ?5", &st, &err);
+        ok = history_prepare(r->h,
+                             "UPDATE runs SET output = ?1, output_hash = ?2, output_bytes = ?3,"
+                             " output_header_bytes = ?4 WHERE id = ?5",
+                             &st, &err);
         if (ok) {
             bind(st, 1, e->text);
             bind(st, 2, e->hash);
@@ -155,8 +157,8 @@ static void finish(session_recorder *r, const char *status, const char *message)
     base_err err = {0};
     sqlite3_stmt *st;
     r->ended = true;
-    bool ok = history_prepare(r->h, "UPDATE runs SET status = ?1, message = ?2, seconds = ?3, peak_bytes = ?4 WHERE id = ?5",
-                              &st, &err);
+    bool ok = history_prepare(
+        r->h, "UPDATE runs SET status = ?1, message = ?2, seconds = ?3, peak_bytes = ?4 WHERE id = ?5", &st, &err);
     if (ok) {
         bind(st, 1, status);
         bind(st, 2, message);
@@ -183,13 +185,15 @@ void session_recorder_event(void *recorder, const base_event *event) {
     if (handlers[event->kind]) handlers[event->kind](r, event);
 }
 
-void session_recorder_inputs(session_recorder *r, const char *model, const char *model_hash, const char *data,
+void session_recorder_inputs(session_recorder *r, const char *model_path, const char *model_hash, const char *data,
                              const char *data_hash) {
-    if (model) update_texts(r, "model = ?1, model_hash = ?2", (const char *const[]){model, model_hash}, 2);
+    if (model_path) update_texts(r, "model = ?1, model_hash = ?2", (const char *const[]){model_path, model_hash}, 2);
     if (data) update_texts(r, "data = ?1, data_hash = ?2", (const char *const[]){data, data_hash}, 2);
 }
 
-int64_t session_recorder_id(const session_recorder *r) { return r->id; }
+int64_t session_recorder_id(const session_recorder *r) {
+    return r->id;
+}
 
 void session_recorder_free(session_recorder *r) {
     if (!r) return;

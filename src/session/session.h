@@ -19,20 +19,20 @@ void session_history_close(session_history *h);
 typedef struct session_record {
     int64_t id;
     char *recipe, *recipe_path, *recipe_text, *recipe_hash;
-    char *model, *model_hash, *data, *data_hash;   // absolute paths as given, or ""
-    char *params;            // JSON object of all declared params and their values
-    char *settings;          // JSON: model, data, out, set options: what replay needs
-    char *seeds;             // JSON array
-    char *environment;       // JSON: version, blas, kernel, threads, cpu
-    char *output, *output_hash;  // last file saved, or ""
+    char *model, *model_hash, *data, *data_hash; // absolute paths as given, or ""
+    char *params;                                // JSON object of all declared params and their values
+    char *settings;                              // JSON: model, data, out, set options: what replay needs
+    char *seeds;                                 // JSON array
+    char *environment;                           // JSON: version, blas, kernel, threads, cpu
+    char *output, *output_hash;                  // last file saved, or ""
     int64_t output_bytes, output_header_bytes;
-    int64_t started;         // Unix seconds
+    int64_t started; // Unix seconds
     double seconds;
-    char *status;            // "running", "done", "failed", "cancelled"
-    char *message;           // closing sentence or error
+    char *status;  // "running", "done", "failed", "cancelled"
+    char *message; // closing sentence or error
     int64_t peak_bytes;
 } session_record;
-void session_record_free(session_record *r);  // contents, not r
+void session_record_free(session_record *r); // contents, not r
 
 // Newest first; limit 0: all.
 bool session_history_list(session_history *h, int64_t limit, session_record **records, size_t *count,
@@ -48,8 +48,8 @@ bool session_history_saved(session_history *h, int64_t id, char ***paths, char *
 // What is known when a run starts; copied.
 typedef struct session_start_info {
     const char *recipe, *recipe_path, *recipe_text;
-    const char *model, *data;       // absolute paths or NULL
-    const char *settings;           // JSON object
+    const char *model, *data; // absolute paths or NULL
+    const char *settings;     // JSON object
     int threads;
 } session_start_info;
 
@@ -58,10 +58,10 @@ typedef struct session_start_info {
 typedef struct session_recorder session_recorder;
 session_recorder *session_recorder_new(session_history *h, const session_start_info *info, base_err *err) BASE_MUST_USE;
 void session_recorder_event(void *recorder, const base_event *event);
-void session_recorder_inputs(session_recorder *r, const char *model, const char *model_hash, const char *data,
+void session_recorder_inputs(session_recorder *r, const char *model_path, const char *model_hash, const char *data,
                              const char *data_hash);
 int64_t session_recorder_id(const session_recorder *r);
-void session_recorder_free(session_recorder *r);  // a run without its end event is recorded as failed
+void session_recorder_free(session_recorder *r); // a run without its end event is recorded as failed
 
 // ---- events as JSON ----------------------------------------------------------------------------
 
@@ -73,19 +73,27 @@ char *session_event_json(const base_event *event);
 // Deep copies of events, from the job thread to the screen. Progress and log events are merged or dropped (oldest
 // first, counted) when the screen does not keep up; layer, model, saved and end events never are.
 typedef struct session_queue session_queue;
-typedef struct session_item { base_event event; base_layer_row layer; base_model_row model; base_param_row param;
-                              char *text, *hash; } session_item;  // event's pointers point into the item
+typedef struct session_item {
+    base_event event;
+    base_layer_row layer;
+    base_model_row model;
+    base_param_row param;
+    char *text, *hash;
+} session_item; // event's pointers point into the item
 session_queue *session_queue_new(base_err *err) BASE_MUST_USE;
 void session_queue_free(session_queue *q);
-void session_queue_push(void *queue, const base_event *event);  // a listener
-session_item *session_queue_pop(session_queue *q);              // NULL: empty; free with session_item_free
+void session_queue_push(void *queue, const base_event *event); // a listener
+session_item *session_queue_pop(session_queue *q);             // NULL: empty; free with session_item_free
 void session_item_free(session_item *item);
-int session_queue_fd(const session_queue *q);  // readable while something is queued
+int session_queue_fd(const session_queue *q); // readable while something is queued
 int64_t session_queue_dropped(const session_queue *q);
 
 // ---- job ---------------------------------------------------------------------------------------
 
-typedef struct session_listener { void (*event)(void *context, const base_event *event); void *context; } session_listener;
+typedef struct session_listener {
+    void (*event)(void *context, const base_event *event);
+    void *context;
+} session_listener;
 // What the thread runs; its result becomes the run-end event.
 typedef bool (*session_body)(void *context, base_job *job, base_err *err);
 
@@ -96,8 +104,8 @@ session_job *session_job_start(session_body body, void *context, const session_l
 void session_job_cancel(session_job *j);
 void session_job_pause(session_job *j, bool paused);
 bool session_job_done(const session_job *j);
-base_status session_job_wait(session_job *j, base_err *err);  // joins; err has the error of a failed body
-void session_job_free(session_job *j);                        // after wait
+base_status session_job_wait(session_job *j, base_err *err); // joins; err has the error of a failed body
+void session_job_free(session_job *j);                       // after wait
 // The same on the calling thread (headless), with the caller's job (so that a signal handler can set job->cancel).
 base_status session_job_run(session_body body, void *context, const session_listener *listeners, size_t count,
                             base_job *job, base_err *err);

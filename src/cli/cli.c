@@ -1,0 +1,244 @@
+// Arguments to a command: the table of commands, the table of options, --help pages made from both.
+#include "cli/command.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define AT(field) offsetof(cli_options, field)
+
+static const cli_option option_table[] = {
+    {"model", "PATH", "checkpoint: a safetensors or npz file, or a folder (default: the recipe's own)", CLI_TEXT,
+     AT(model), 0, 0},
+    {"data", "PATH", "dataset: a folder, a descriptor .lua, or one data file (default: the recipe's own)", CLI_TEXT,
+     AT(data), 0, 0},
+    {"arch", "NAME", "architecture, where the checkpoint does not tell (lua/arch/NAME.lua, or a file)", CLI_TEXT,
+     AT(arch), 0, 0},
+    {"set", "NAME=VALUE", "set a declared param of the recipe; may be given many times", CLI_LIST, AT(sets), 0, 0},
+    {"out", "DIR", "folder that save() writes below (default: out)", CLI_TEXT, AT(out), 0, 0},
+    {"part", "NAME", "part of the dataset: calib, select, test or all (default: test)", CLI_TEXT, AT(part), 0, 0},
+    {"recipe", "NAME", "recipe to open on the screen: a file, or a shipped one", CLI_TEXT, AT(recipe), 0, 0},
+    {"seed", "N", "added to every seed the recipe does not state (default: 0)", CLI_INT, AT(seed), 0, 1LL << 53},
+    {"threads", "N", "threads to use (default: all cores); results do not depend on it", CLI_INT, AT(threads), 1, 1024},
+    {"limit", "N", "how many, newest first (default: 20; 0: all)", CLI_INT, AT(limit), 0, 1 << 30},
+    {"json", NULL, "one JSON object a line on standard output", CLI_FLAG, AT(json), 0, 0},
+    {"quiet", NULL, "no progress; only closing figures and errors", CLI_FLAG, AT(quiet), 0, 0},
+    {"check", NULL, "compare hashes only; write nothing", CLI_FLAG, AT(check), 0, 0},
+    {"no-history", NULL, "do not record this run", CLI_FLAG, AT(no_history), 0, 0},
+    {"state", "DIR", "folder of the history (default: $XDG_STATE_HOME/vise or ~/.local/state/vise)", CLI_TEXT,
+     AT(state), 0, 0},
+    {"colour", "MODE", "auto, 256, 8 or none (default: auto; NO_COLOR is respected)", CLI_TEXT, AT(colour), 0, 0},
+    {"ascii", NULL, "draw with ASCII only", CLI_FLAG, AT(ascii), 0, 0},
+    {"no-mouse", NULL, "leave the mouse to the terminal", CLI_FLAG, AT(no_mouse), 0, 0},
+    {"script", "FILE", "keys to type on the screen, for tests and demonstrations", CLI_TEXT, AT(script), 0, 0},
+    {"help", NULL, "this page", CLI_FLAG, AT(help), 0, 0},
+};
+
+const cli_command cli_commands[] = {
+    {"screen", "", "open the workbench (what `vise` alone does)",
+     "Opens the terminal screen with a model, a dataset and a recipe; Enter runs it. Press ? for the keys.",
+     "model data arch recipe set out seed threads state colour ascii no-mouse script", 0, 0, cli_screen},
+    {"run", "RECIPE", "run a recipe without a screen",
+     "RECIPE is a Lua file, or the name of a shipped recipe (`vise recipes`). On a terminal a progress line is shown, "
+     "elsewhere plain lines; with --json one event a line.",
+     "model data arch set out seed threads state json quiet no-history", 1, 1, cli_run},
+    {"recipes", "[NAME]", "list the shipped recipes, or show one",
+     "Without a name: every shipped recipe with what it does. With a name or a file: its source and declared params.",
+     "json", 0, 1, cli_recipes},
+    {"info", "MODEL", "what a checkpoint holds",
+     "Format, architecture, layers with shapes, parameters and bytes, how each is stored, total size and hash.",
+     "arch json", 1, 1, cli_info},
+    {"eval", "MODEL [DATA]", "measure a checkpoint",
+     "Prints the metric of the model's task with its 95 % interval on the test part of the dataset. Without DATA the "
+     "dataset that belongs to a shipped model is used.",
+     "arch part threads json quiet", 1, 2, cli_eval},
+    {"methods", "[NAME]", "list the compression methods, or explain one",
+     "Without a name: every step and method, one line each. With a name: what it computes, arguments with defaults and "
+     "ranges, data needed, cost, and the paper.",
+     "json", 0, 1, cli_methods},
+    {"history", "[RUN]", "list recorded runs, or show one",
+     "Without a number: the newest runs. With one: its recipe, params, layers and figures.", "state limit json", 0, 1,
+     cli_history},
+    {"replay", "RUN", "run a recorded run again and compare the bytes",
+     "Runs the recorded recipe text with the recorded model, data and params, and compares the hash of each file it "
+     "saves with the recorded one; exit code 1 when one differs.",
+     "state out check threads quiet", 1, 1, cli_replay},
+};
+const size_t cli_command_count = sizeof cli_commands / sizeof cli_commands[0];
+enum { OPTION_COUNT = sizeof option_table / sizeof option_table[0] };
+
+static bool takes(const cli_command *c, const char *name) {
+    if (strcmp(name, "help") == 0) return true;
+    size_t n = strlen(name);
+    for (const char *p = c->options; (p = strstr(p, name)); p += n)
+        if ((p == c->options || p[-1] == ' ') && (p[n] == 0 || p[n] == ' ')) return true;
+    return false;
+}
+
+static void print_options(const cli_command *c) {
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        const cli_option *o = &option_table[i];
+        if (!takes(c, o->name)) continue;
+        char left[40];
+        snprintf(left, sizeof left, "--%s%s%s", o->name, o->value ? " " : "", o->value ? o->value : "");
+        printf("  %-20s %s\n", left, o->help);
+    }
+}
+
+static void print_command_help(const cli_command *c) {
+    bool screen = strcmp(c->name, "screen") == 0;
+    printf("vise %s%s%s [options] - %s\n\n%s\n\nOptions:\n", screen ? "" : c->name, *c->args ? " " : "", c->args,
+           c->help, c->about);
+    print_options(c);
+    if (screen) return;
+    printf("\nExit codes: 0 done, 1 failed, 2 wrong usage, 130 stopped.\n");
+}
+
+static void print_help(void) {
+    printf("vise %s - a workbench for compressing trained neural networks\n\n"
+           "  vise                         open the screen\n",
+           VISE_VERSION);
+    for (size_t i = 1; i < cli_command_count; i++) {
+        char left[64];
+        snprintf(left, sizeof left, "vise %s %s", cli_commands[i].name, cli_commands[i].args);
+        printf("  %-28s %s\n", left, cli_commands[i].help);
+    }
+    printf("\n`vise COMMAND --help` explains a command. Options of the screen:\n");
+    print_options(&cli_commands[0]);
+}
+
+static const cli_command *find_command(const char *name, base_err *err) {
+    const char *names[32];
+    for (size_t i = 0; i < cli_command_count; i++) {
+        names[i] = cli_commands[i].name;
+        if (strcmp(name, names[i]) == 0) return &cli_commands[i];
+    }
+    const char *near = base_nearest(name, names, cli_command_count);
+    base_fail_as(err, BASE_USAGE, "there is no command '%s'%s%s%s; `vise --help` lists them", name,
+                 near ? ", did you mean '" : "", near ? near : "", near ? "'?" : "");
+    return NULL;
+}
+
+static const cli_option *find_option(const cli_command *c, const char *name, size_t length, base_err *err) {
+    const char *names[OPTION_COUNT];
+    size_t count = 0;
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        if (!takes(c, option_table[i].name)) continue;
+        names[count++] = option_table[i].name;
+        if (strlen(option_table[i].name) == length && strncmp(option_table[i].name, name, length) == 0)
+            return &option_table[i];
+    }
+    char word[64];
+    snprintf(word, sizeof word, "%.*s", (int)(length < 60 ? length : 60), name);
+    const char *near = base_nearest(word, names, count);
+    base_fail_as(err, BASE_USAGE, "vise %s has no option --%s%s%s%s", c->name, word, near ? ", did you mean --" : "",
+                 near ? near : "", near ? "?" : "");
+    return NULL;
+}
+
+static bool set_option(const cli_option *o, const char *text, cli_options *options, base_err *err) {
+    char *at = (char *)options + o->offset;
+    if (o->kind == CLI_TEXT) {
+        *(const char **)(void *)at = text;
+    } else if (o->kind == CLI_LIST) {
+        cli_list *list = (cli_list *)(void *)at;
+        list->items = base_realloc(list->items, list->count + 1, sizeof *list->items);
+        list->items[list->count++] = text;
+    } else {
+        char *end;
+        errno = 0;
+        long long value = strtoll(text, &end, 10);
+        if (errno || end == text || *end || value < o->min || value > o->max)
+            return base_fail_as(err, BASE_USAGE, "--%s takes a whole number from %lld to %lld, not '%s'", o->name,
+                                (long long)o->min, (long long)o->max, text);
+        *(int64_t *)(void *)at = value;
+    }
+    return true;
+}
+
+static bool parse(const cli_command *c, int argc, char **argv, cli_options *options, base_err *err) {
+    bool only_args = false;
+    for (int i = 0; i < argc; i++) {
+        const char *a = argv[i];
+        if (only_args || a[0] != '-' || a[1] == 0) {
+            options->args[options->arg_count++] = a;
+            continue;
+        }
+        if (strcmp(a, "--") == 0) {
+            only_args = true;
+            continue;
+        }
+        if (strcmp(a, "-h") == 0) a = "--help";
+        if (strncmp(a, "--", 2) != 0)
+            return base_fail_as(err, BASE_USAGE, "vise %s does not know '%s'; options are written --name value",
+                                c->name, a);
+        const char *equals = strchr(a, '=');
+        size_t length = equals ? (size_t)(equals - a) - 2 : strlen(a) - 2;
+        const cli_option *o = find_option(c, a + 2, length, err);
+        if (!o) return false;
+        if (o->kind == CLI_FLAG) {
+            if (equals) return base_fail_as(err, BASE_USAGE, "--%s takes no value", o->name);
+            *((bool *)(void *)((char *)options + o->offset)) = true;
+            continue;
+        }
+        const char *value = equals ? equals + 1 : i + 1 < argc ? argv[++i] : NULL;
+        if (!value) return base_fail_as(err, BASE_USAGE, "--%s needs a value: %s", o->name, o->value);
+        if (!set_option(o, value, options, err)) return false;
+    }
+    return true;
+}
+
+static int report(base_status status, const base_err *err) {
+    if (status != BASE_OK && err->text[0]) fprintf(stderr, "vise: %s\n", err->text);
+    return (int)status;
+}
+
+static int run_command(const cli_command *c, int argc, char **argv) {
+    base_err err = {0};
+    cli_options options = {.limit = 20};
+    options.args = base_calloc((size_t)argc + 1, sizeof *options.args);
+    base_status status = BASE_OK;
+    if (!parse(c, argc, argv, &options, &err)) {
+        status = cli_failed(&err);
+    } else if (options.help) {
+        print_command_help(c);
+    } else if (options.arg_count < c->min_args || options.arg_count > c->max_args) {
+        base_fail_as(&err, BASE_USAGE, "vise %s %s: %d argument%s given; `vise %s --help` explains", c->name, c->args,
+                     options.arg_count, options.arg_count == 1 ? " was" : "s were", c->name);
+        status = BASE_USAGE;
+    } else {
+        status = c->run(&options, &err);
+    }
+    free(options.args);
+    free(options.sets.items);
+    int code = report(status, &err);
+    // Output that could not be written (a full disk, a closed pipe) is a failure too.
+    if (fflush(stdout) != 0 && code == BASE_OK) {
+        fprintf(stderr, "vise: cannot write to standard output: %s\n", strerror(errno));
+        code = BASE_FAILED;
+    }
+    return code;
+}
+
+int cli_main(int argc, char **argv) {
+    if (argc >= 2 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "version") == 0)) {
+        printf("vise %s (OpenBLAS %s, kernel %s)\n", VISE_VERSION, num_blas_version(), num_blas_kernel());
+        return BASE_OK;
+    }
+    if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)) {
+        base_err err = {0};
+        const cli_command *c = argc >= 3 ? find_command(argv[2], &err) : NULL;
+        if (argc >= 3 && !c) return report(BASE_USAGE, &err);
+        if (c)
+            print_command_help(c);
+        else
+            print_help();
+        return BASE_OK;
+    }
+    if (argc < 2 || argv[1][0] == '-') return run_command(&cli_commands[0], argc - 1, argv + 1);
+    base_err err = {0};
+    const cli_command *c = find_command(argv[1], &err);
+    if (!c) return report(BASE_USAGE, &err);
+    return run_command(c, argc - 2, argv + 2);
+}

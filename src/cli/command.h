@@ -1,0 +1,69 @@
+// Private to cli/: what a command is, and how options are declared and read.
+#ifndef VISE_CLI_COMMAND_H
+#define VISE_CLI_COMMAND_H
+
+#include "cli/cli.h"
+
+// One option of a command. Values land in cli_options by offset.
+typedef enum cli_kind { CLI_FLAG, CLI_TEXT, CLI_INT, CLI_LIST } cli_kind;
+typedef struct cli_option {
+    const char *name, *value, *help; // "model", "FILE" (NULL: a flag), one line
+    cli_kind kind;
+    size_t offset;    // in cli_options
+    int64_t min, max; // CLI_INT
+} cli_option;
+
+typedef struct cli_list {
+    const char **items;
+    size_t count;
+} cli_list;
+
+// Every command reads from one struct; a command lists the options it takes.
+typedef struct cli_options {
+    const char *model, *data, *arch, *out, *state, *part, *colour, *script, *recipe;
+    cli_list sets;
+    int64_t threads, seed, limit;
+    bool json, help, check, ascii, no_mouse, quiet, no_history;
+    const char **args; // positional
+    int arg_count;
+} cli_options;
+
+typedef struct cli_command {
+    const char *name, *args, *help; // "run", "RECIPE", one line
+    const char *about;              // a paragraph for --help
+    const char *options;            // names it takes: "model data set"
+    int min_args, max_args;
+    base_status (*run)(const cli_options *o, base_err *err);
+} cli_command;
+
+extern const cli_command cli_commands[];
+extern const size_t cli_command_count;
+
+base_status cli_screen(const cli_options *o, base_err *err);
+base_status cli_run(const cli_options *o, base_err *err);
+base_status cli_info(const cli_options *o, base_err *err);
+base_status cli_eval(const cli_options *o, base_err *err);
+base_status cli_methods(const cli_options *o, base_err *err);
+base_status cli_recipes(const cli_options *o, base_err *err);
+base_status cli_history(const cli_options *o, base_err *err);
+base_status cli_replay(const cli_options *o, base_err *err);
+
+// ---- progress (progress.c): listeners for standard output ----------------------------------------
+
+typedef struct cli_progress cli_progress;
+// json: one event a line on stdout. Otherwise plain lines on stdout and, on a terminal, one live line.
+cli_progress *cli_progress_new(bool json, bool quiet);
+void cli_progress_event(void *progress, const base_event *event);
+void cli_progress_free(cli_progress *p);
+
+// ---- shared (common.c) -------------------------------------------------------------------------
+
+// The job of this process: SIGINT and SIGTERM set its cancel flag, a second one ends the process at once.
+base_job *cli_job(void);
+int cli_use_threads(const cli_options *o); // sets and returns the number
+char *cli_absolute(const char *path);      // NULL stays NULL; caller frees
+// "top-1 96.94 % [95.1, 98.1] of 360 images" and the like; caller frees.
+char *cli_figures(const base_model_row *row);
+base_status cli_failed(const base_err *err); // the exit code of an error
+
+#endif

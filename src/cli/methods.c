@@ -1,0 +1,137 @@
+// vise methods: the tables of steps and methods as help pages.
+#include "cli/command.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void print_argument(const base_arg *a) {
+    char range[128] = "", def[48] = "";
+    if (a->type == BASE_TEXT) {
+        snprintf(def, sizeof def, "%s", a->text_def ? a->text_def : "-");
+        if (a->choices) snprintf(range, sizeof range, "%s", a->choices);
+    } else if (a->type == BASE_BOOL) {
+        snprintf(def, sizeof def, "%s", a->def != 0 ? "true" : "false");
+    } else {
+        snprintf(def, sizeof def, "%g", a->def);
+        snprintf(range, sizeof range, "%g .. %g", a->min, a->max);
+    }
+    printf("  %-14s default %-10s %s%s%s\n", a->name, def, a->help, range[0] ? "; " : "", range);
+}
+
+static void print_step(const compress_step_kind *k) {
+    printf("%s{} - %s\n\n%s\n\nArguments:\n", k->name, k->help, k->about ? k->about : "");
+    for (size_t i = 0; i < k->arg_count; i++) print_argument(&k->args[i]);
+    if (!k->arg_count) printf("  none\n");
+    printf("\nData and cost: %s\nSource: %s\n", k->cost ? k->cost : "-", k->source ? k->source : "-");
+    bool first = true;
+    for (size_t i = 0; i < compress_method_count; i++) {
+        const compress_method *m = &compress_methods[i];
+        if (strcmp(m->step, k->name)) continue;
+        if (first) printf("\nMethods (vise methods NAME):\n");
+        first = false;
+        printf("  %-20s %s\n", m->name, m->help);
+    }
+}
+
+static void print_method(const compress_method *m) {
+    printf("%s, a method of %s{} - %s\n\n%s\n\nData and cost: %s\nSource: %s\n\nArguments: vise methods %s\n", m->name,
+           m->step, m->help, m->about ? m->about : "", m->cost ? m->cost : "-", m->source ? m->source : "-", m->step);
+}
+
+static void list_text(void) {
+    printf("Steps (recipes call them; `vise methods NAME` explains one):\n");
+    for (size_t i = 0; i < compress_step_count; i++)
+        printf("  %-20s %s\n", compress_steps[i]->name, compress_steps[i]->help);
+    printf("\nMethods:\n");
+    for (size_t i = 0; i < compress_method_count; i++)
+        printf("  %-20s %-10s %s\n", compress_methods[i].name, compress_methods[i].step, compress_methods[i].help);
+}
+
+static void put(json_t *o, const char *key, const char *text) {
+    if (text) json_object_set_new(o, key, json_string(text));
+}
+
+static json_t *step_json(const compress_step_kind *k) {
+    json_t *o = json_object(), *args = json_array();
+    put(o, "name", k->name);
+    put(o, "kind", "step");
+    put(o, "help", k->help);
+    put(o, "about", k->about);
+    put(o, "source", k->source);
+    put(o, "cost", k->cost);
+    for (size_t i = 0; i < k->arg_count; i++) {
+        const base_arg *a = &k->args[i];
+        json_t *arg = json_object();
+        put(arg, "name", a->name);
+        put(arg, "help", a->help);
+        if (a->type == BASE_TEXT) {
+            put(arg, "default", a->text_def);
+            put(arg, "choices", a->choices);
+        } else if (a->type == BASE_BOOL) {
+            json_object_set_new(arg, "default", json_boolean(a->def != 0));
+        } else {
+            json_object_set_new(arg, "default", json_real(a->def));
+            json_object_set_new(arg, "min", json_real(a->min));
+            json_object_set_new(arg, "max", json_real(a->max));
+        }
+        json_array_append_new(args, arg);
+    }
+    json_object_set_new(o, "args", args);
+    return o;
+}
+
+static json_t *method_json(const compress_method *m) {
+    json_t *o = json_object();
+    put(o, "name", m->name);
+    put(o, "kind", "method");
+    put(o, "step", m->step);
+    put(o, "help", m->help);
+    put(o, "about", m->about);
+    put(o, "source", m->source);
+    put(o, "cost", m->cost);
+    return o;
+}
+
+static void print_json_line(json_t *o) {
+    char *text = json_dumps(o, JSON_COMPACT | JSON_PRESERVE_ORDER);
+    puts(text ? text : "{}");
+    free(text);
+    json_decref(o);
+}
+
+base_status cli_methods(const cli_options *o, base_err *err) {
+    const char *wanted = o->arg_count ? o->args[0] : NULL;
+    size_t total = compress_step_count + compress_method_count, count = 0;
+    const char **names = base_calloc(total, sizeof *names);
+    bool found = false;
+    for (size_t i = 0; i < compress_step_count; i++) {
+        names[count++] = compress_steps[i]->name;
+        if (wanted && strcmp(wanted, names[count - 1])) continue;
+        found = true;
+        if (o->json)
+            print_json_line(step_json(compress_steps[i]));
+        else if (wanted)
+            print_step(compress_steps[i]);
+    }
+    const bool found_step = found; // a step's page wins over a method of the same name
+    for (size_t i = 0; i < compress_method_count; i++) {
+        names[count++] = compress_methods[i].name;
+        if (wanted && (found_step || strcmp(wanted, names[count - 1]))) continue;
+        found = true;
+        if (o->json)
+            print_json_line(method_json(&compress_methods[i]));
+        else if (wanted)
+            print_method(&compress_methods[i]);
+    }
+    if (!wanted && !o->json) list_text();
+    base_status status = BASE_OK;
+    if (wanted && !found) {
+        const char *near = base_nearest(wanted, names, count);
+        base_fail_as(err, BASE_USAGE, "there is no method '%s'%s%s%s; `vise methods` lists them", wanted,
+                     near ? ", did you mean '" : "", near ? near : "", near ? "'?" : "");
+        status = BASE_USAGE;
+    }
+    free(names);
+    return status;
+}

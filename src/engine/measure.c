@@ -1,0 +1,193 @@
+// measure: one pass over a view, micro-batch after micro-batch, through one weight set or two at once. Only sums are
+// kept: loss, hits, and against the reference the Kullback-Leibler divergence and the decisions that changed. A
+// micro-batch's logits live in its worker's arena and are gone with it.
+#include "engine/exec.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+// Sums over the targets of one micro-batch (sums of squares for the intervals).
+typedef struct tally {
+    int64_t targets, hits, flips;
+    double loss, loss2, kl, kl2;
+} tally;
+
+typedef struct measure_run {
+    const exec_plan *plan;
+    const exec_weights *weights, *reference;
+    exec_worker *workers;
+    const data_view *view;
+    int64_t micro;
+    float *logits;          // [workers x 2 x logits_each]
+    int64_t logits_each;
+    tally *tallies;         // [micro-batches]
+    atomic_llong done;
+    base_job *job;
+    double begun;
+} measure_run;
+
+// The largest logit's place (the first of equals) and log(sum(exp)).
+static int64_t log_sum(const float *x, int64_t n, double *log_total) {
+    int64_t best = 0;
+    for (int64_t i = 1; i < n; i++)
+        if (x[i] > x[best]) best = i;
+    float sum = 0;
+    double total = 0;
+    for (int64_t i = 0; i < n; i++) {
+        sum += expf(x[i] - x[best]);
+        if ((i & 63) == 63) {
+            total += (double)sum;
+            sum = 0;
+        }
+    }
+    *log_total = (double)x[best] + log(total + (double)sum);
+    return best;
+}
+
+// KL(p || q) of two softmax distributions given as logits and their log-sums.
+static double divergence(const float *p, double p_total, const float *q, double q_total, int64_t n) {
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) {
+        double log_p = (double)p[i] - p_total;
+        sum += (double)expf((float)log_p) * (log_p - ((double)q[i] - q_total));
+    }
+    return sum;
+}
+
+static void tally_target(tally *t, const float *x, const float *ref, int64_t classes, int32_t label) {
+    double total, ref_total;
+    int64_t best = log_sum(x, classes, &total);
+    double loss = total - (double)x[label];
+    t->targets++;
+    t->hits += best == label;
+    t->loss += loss;
+    t->loss2 += loss * loss;
+    if (!ref) return;
+    t->flips += log_sum(ref, classes, &ref_total) != best;
+    double kl = divergence(ref, ref_total, x, total, classes);
+    t->kl += kl;
+    t->kl2 += kl * kl;
+}
+
+static void tally_sample(tally *t, const float *out, const float *target, int64_t values) {
+    double mse = num_diff_squares(out, target, (size_t)values) / (double)values;
+    t->targets++;
+    t->loss += mse;
+    t->loss2 += mse * mse;
+}
+
+static bool run_set(const measure_run *r, const exec_weights *weights, exec_worker *w, float *logits, base_err *err) {
+    w->outer[0] = w->batch.x;
+    w->outer[r->plan->g->output] = logits;
+    return exec_run(r->plan, weights, w, w->batch.count, w->batch.length, w->batch.tokens, err);
+}
+
+static bool measure_item(void *context, int64_t item, int worker, base_err *err) {
+    measure_run *r = context;
+    exec_worker *w = &r->workers[worker];
+    const model_graph *g = r->plan->g;
+    int64_t from = item * r->micro, n = r->view->count - from < r->micro ? r->view->count - from : r->micro;
+    if (!data_fetch(r->view, from, n, &w->batch, err) || !exec_check_batch(g, &w->batch, err)) return false;
+    float *logits = r->logits + worker * 2 * r->logits_each, *ref = r->reference ? logits + r->logits_each : NULL;
+    if (!run_set(r, r->weights, w, logits, err)) return false;
+    if (ref && !run_set(r, r->reference, w, ref, err)) return base_wrap(err, "the reference: ");
+    tally *t = &r->tallies[item];
+    const model_shape *shapes = exec_shapes(r->plan, w, n, w->batch.length, err);
+    if (!shapes) return false;
+    const model_shape *s = &shapes[g->output];
+    int64_t values = model_shape_count(s), classes = s->dim[s->ndim - 1];
+    if (g->task == MODEL_RECONSTRUCT) {
+        for (int64_t i = 0; i < n; i++) tally_sample(t, logits + i * (values / n), w->batch.x + i * (values / n), values / n);
+    } else {
+        if (!w->batch.labels) return base_fail(err, "%s has no labels to measure against", r->view->label);
+        for (int64_t i = 0; i < values / classes; i++)
+            if (w->batch.labels[i] >= 0)
+                tally_target(t, logits + i * classes, ref ? ref + i * classes : NULL, classes, w->batch.labels[i]);
+    }
+    int64_t done = atomic_fetch_add(&r->done, n) + n;
+    if (worker == 0) {  // events come from the job's thread only
+        double spent = base_now() - r->begun;
+        base_progress(r->job, "evaluating", done, r->view->count, spent * (double)(r->view->count - done) / (double)done);
+    }
+    return true;
+}
+
+// ---- the row -----------------------------------------------------------------------------------
+
+static void fill_row(base_model_row *row, const model_graph *g, const tally *t, bool compared) {
+    static const char *const metrics[] = {"top1", "perplexity", "mse"};
+    num_interval loss = num_mean_interval(t->loss, t->loss2, t->targets);
+    snprintf(row->metric, sizeof row->metric, "%s", metrics[g->task]);
+    row->samples = t->targets;
+    row->loss = loss.value;
+    if (g->task == MODEL_CLASSIFY) {
+        num_interval top = num_wilson(t->hits, t->targets);
+        row->value = 100 * top.value, row->low = 100 * top.low, row->high = 100 * top.high;
+    } else if (g->task == MODEL_LANGUAGE) {
+        row->value = exp(loss.value), row->low = exp(loss.low), row->high = exp(loss.high);
+    } else {
+        row->value = loss.value, row->low = loss.low, row->high = loss.high;
+    }
+    row->kl = row->kl_low = row->kl_high = NAN;
+    row->flips = -1;
+    if (!compared || g->task == MODEL_RECONSTRUCT) return;
+    num_interval kl = num_mean_interval(t->kl, t->kl2, t->targets);
+    row->kl = kl.value, row->kl_low = kl.low, row->kl_high = kl.high;
+    row->flips = t->flips;
+}
+
+static void sum_up(measure_run *r, int64_t items, tally *t) {
+    *t = (tally){0};
+    for (int64_t i = 0; i < items; i++) {
+        const tally *k = &r->tallies[i];
+        t->targets += k->targets, t->hits += k->hits, t->flips += k->flips;
+        t->loss += k->loss, t->loss2 += k->loss2, t->kl += k->kl, t->kl2 += k->kl2;
+    }
+}
+
+static bool measure_pass(measure_run *r, engine_weights w, engine_weights reference, int64_t items, base_err *err) {
+    exec_weights a = {0}, b = {0};
+    bool ok = exec_weights_make(&a, r->plan, w, err) && (!reference || exec_weights_make(&b, r->plan, reference, err));
+    r->weights = &a;
+    r->reference = reference ? &b : NULL;
+    r->logits_each = model_shape_count(&r->plan->shapes[r->plan->g->output]);
+    r->workers = ok ? exec_workers_make(r->plan, err) : NULL;
+    if (r->workers)
+        r->logits = base_big_alloc((size_t)(exec_workers() * 2 * r->logits_each), sizeof(float), "logits", err);
+    ok = r->logits && exec_parallel(items, measure_item, r, r->job, err);
+    base_big_free(r->logits);
+    exec_workers_free(r->workers);
+    exec_weights_free(&a);
+    exec_weights_free(&b);
+    return ok;
+}
+
+bool engine_measure(const model *m, engine_weights w, engine_weights reference, const data_view *view,
+                    base_model_row *row, base_job *job, base_err *err) {
+    if (!exec_check_model(m, err) || !exec_check_view(m->graph, view, err)) return false;
+    const model_graph *g = m->graph;
+    measure_run r = {.view = view, .job = job, .begun = base_now()};
+    int64_t t = g->input_kind == DATA_TOKENS ? data_longest(view, 0, view->count) : 1;
+    if (g->input_kind == DATA_TOKENS && t > g->context)
+        return base_fail(err, "%s holds a sequence of %lld tokens; the network's context is %lld", view->label,
+                         (long long)t, (long long)g->context);
+    if (!exec_micro(g, 0, g->node_count, view->count, t, &r.micro, err)) return false;
+    exec_plan plan;
+    if (!exec_plan_make(&plan, g, 0, g->node_count, NULL, r.micro, t, err)) return false;
+    r.plan = &plan;
+    int64_t items = (view->count + r.micro - 1) / r.micro;
+    r.tallies = base_calloc((size_t)items, sizeof *r.tallies);
+    bool ok = measure_pass(&r, w, reference, items, err);
+    tally sum;
+    sum_up(&r, items, &sum);
+    free(r.tallies);
+    exec_plan_free(&plan);
+    if (ok && !sum.targets) return base_fail(err, "%s has no labelled targets to measure", view->label);
+    if (!ok) return base_wrap(err, "measuring %s: ", view->label);
+    snprintf(row->data, sizeof row->data, "%s", view->label);
+    fill_row(row, g, &sum, reference);
+    row->peak_bytes = (int64_t)base_big_peak();
+    row->seconds = base_now() - r.begun;
+    return true;
+}

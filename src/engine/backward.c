@@ -211,10 +211,8 @@ static void fill_call(const backward *b, int i, int64_t block, int worker, exec_
     if (b->save_block[i]) a->save = b->saves + b->save_at[i] + b->save_block[i] * (size_t)(block < 0 ? 0 : block);
     a->scratch = b->scratch + b->scratch_floats * (size_t)worker;
     if (!b->training || !b->mutable_w || node->op != MODEL_BATCH_NORM) return;
-    for (int k = 0; k < node->param_count; k++) {
-        int suffix = b->g->params[node->param[k]].suffix;  // weight, bias, running_mean, running_var
-        if (suffix >= 2) a->running[suffix - 2] = b->mutable_w[node->param[k]];
-    }
+    for (int k = 2; k < node->param_count; k++)  // weight, bias, running_mean, running_var
+        if (node->param[k] >= 0) a->running[k - 2] = b->mutable_w[node->param[k]];
 }
 
 static void forward_node(const backward *b, int i, int64_t block, int worker) {
@@ -233,7 +231,7 @@ static void backward_node(const backward *b, int i, int64_t block, int worker) {
     float *params = b->params + b->param_floats * (size_t)(block < 0 ? 0 : block);
     for (int k = 0; k < node->param_count; k++) {
         int p = node->param[k];
-        if (!b->g->params[p].buffer && (!b->result || b->result[p])) call.a.dparam[k] = params + b->param_at[p];
+        if (p >= 0 && !b->g->params[p].buffer && (!b->result || b->result[p])) call.a.dparam[k] = params + b->param_at[p];
     }
     engine_kernels[node->op].backward(&call.a);
 }
@@ -253,45 +251,24 @@ static void clear_grads(const backward *b, int i, int64_t block) {
 
 // ---- loss --------------------------------------------------------------------------------------
 
-// Cross-entropy of one row against (1 - s) one-hot + s uniform; writes (softmax - target) / targets.
-static double row_loss(const float *x, int64_t n, int32_t label, double smoothing, double scale, float *dx) {
-    float most = x[0];
-    for (int64_t i = 1; i < n; i++) most = x[i] > most ? x[i] : most;
-    double total = 0, mean = 0;
-    for (int64_t i = 0; i < n; i++) {
-        dx[i] = expf(x[i] - most);
-        total += (double)dx[i];
-        mean += (double)x[i];
-    }
-    double log_total = (double)most + log(total), share = smoothing / (double)n;
-    for (int64_t i = 0; i < n; i++) dx[i] = (float)(((double)dx[i] / total - share) * scale);
-    dx[label] -= (float)((1 - smoothing) * scale);
-    return log_total - (1 - smoothing) * (double)x[label] - smoothing * mean / (double)n;
-}
-
+// The loss and the gradient of the output, through the kernels of the loss ops; both are of the mean over all targets.
 static bool loss_block(void *context, int64_t block, int worker, base_err *err) {
-    (void)worker, (void)err;
+    (void)err;
     backward *b = context;
-    const model_shape *s = &block_shapes(b, block)[b->g->output];
-    int64_t count = model_shape_count(s), classes = s->dim[s->ndim - 1];
-    const float *x = value_of(b, b->g->output, block);
-    float *dx = grad_of(b, b->g->output, block);
-    double sum = 0, scale = 1 / (double)b->targets;
-    if (b->g->task == MODEL_RECONSTRUCT) {
-        const float *target = b->batch->x + block_at(b, b->g->output, block);
-        for (int64_t i = 0; i < count; i++) {
-            float d = x[i] - target[i];
-            dx[i] = (float)(2 * (double)d * scale);
-        }
-        sum = num_diff_squares(x, target, (size_t)count);
-    } else {
-        const int32_t *label = b->batch->labels + block * b->block_n * (b->batch->kind == DATA_TOKENS ? b->t : 1);
-        for (int64_t r = 0; r < count / classes; r++) {
-            if (label[r] >= 0) sum += row_loss(x + r * classes, classes, label[r], b->smoothing, scale, dx + r * classes);
-            else memset(dx + r * classes, 0, (size_t)classes * sizeof *dx);
-        }
-    }
-    b->loss[block] = sum * scale;
+    int output = b->g->output;
+    bool classes = b->g->task != MODEL_RECONSTRUCT;
+    const model_shape shapes[2] = {block_shapes(b, block)[output], block_shapes(b, block)[output]};
+    float sum = 0, scale = (float)(1 / (double)b->targets), *dx = grad_of(b, output, block);
+    const engine_kernel *kernel = &engine_kernels[classes ? MODEL_CROSS_ENTROPY : MODEL_MSE];
+    engine_args a = {.in_shape = shapes, .in = {value_of(b, output, block)}, .out = {&sum}, .dout = {&scale},
+                     .din = {dx}, .smoothing = (float)b->smoothing};
+    a.scratch = b->scratch + b->scratch_floats * (size_t)worker;
+    if (classes) a.labels = b->batch->labels + block * b->block_n * b->t;
+    else a.in[1] = b->batch->x + block_at(b, output, block);
+    memset(dx, 0, (size_t)model_shape_count(&shapes[0]) * sizeof *dx);
+    kernel->forward(&a);
+    kernel->backward(&a);
+    b->loss[block] = (double)sum / (double)b->targets;
     return true;
 }
 

@@ -79,6 +79,7 @@ void exec_call_fill(exec_call *c, const model_graph *g, int node, const model_sh
     for (int k = 0; k < n->in_count; k++) c->in[k] = shapes[n->in[k]];
     for (int k = 0; k < n->out_count; k++) c->out[k] = shapes[n->out[k]];
     for (int k = 0; k < n->param_count; k++) {
+        if (n->param[k] < 0) continue;
         c->param[k] = g->params[n->param[k]].shape;
         c->a.param[k] = w ? w[n->param[k]] : NULL;
     }

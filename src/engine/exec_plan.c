@@ -111,13 +111,16 @@ static void share_rooms(lives *l, const exec_plan *p) {
     }
 }
 
+// A kernel asked for its scratch sees a prepared weight (any non-NULL pointer) where it will get one.
 static size_t most_scratch(const exec_plan *p) {
+    static const float prepared[1];
     size_t most = 0;
     for (int i = p->from; i < p->to; i++) {
         const engine_kernel *k = &engine_kernels[p->g->nodes[i].op];
         if (!k->scratch) continue;
         exec_call call;
         exec_call_fill(&call, p->g, i, p->shapes, NULL);
+        if (k->prepared && k->prepared(&call.a)) call.a.prepared = prepared;
         size_t need = k->scratch(&call.a);
         if (need > most) most = need;
     }

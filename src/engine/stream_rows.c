@@ -2,6 +2,7 @@
 // and output errors. A linear layer's rows are the positions as they lie in memory; a convolution's are its patches,
 // unfolded tile by tile. Tiles are dealt to a fixed number of parts, and parts are summed in order, so sums do not
 // depend on the thread count.
+#include "engine/conv.h"
 #include "engine/stream.h"
 
 #include <stdlib.h>
@@ -10,7 +11,7 @@
 // Floats in a tile of X (256 KiB), parts of a sum, floats that all parts' partial sums together may take (256 MiB).
 enum { TILE_FLOATS = 1 << 16, PARTS = 16, PART_FLOATS = 1 << 26, WIDE_ROWS = 2048, WIDE_COLUMNS = 256 };
 
-// How a layer's X is cut. A linear layer's tile is `step` rows; a convolution's is `step` lines of an output image.
+// How a layer's X is cut. A linear layer's tile is `step` rows; a convolution's is `step` positions of one image.
 typedef struct tiling {
     const engine_stream *s;
     const model_node *node;
@@ -18,84 +19,59 @@ typedef struct tiling {
     bool conv;
     int64_t in, out, groups;   // columns of X and of Y for one group
     int64_t rows, step, tiles;
-    model_shape image, result;  // convolution: [1, C, H, W] in and out
-    int64_t tiles_an_image;
+    conv_shape image;          // convolution: of one image
+    int64_t positions, tiles_an_image;
 } tiling;
+
+static int64_t step_for(int64_t in, int64_t most) {
+    int64_t step = TILE_FLOATS / in < 16 ? 16 : TILE_FLOATS / in;
+    return step < most ? step : most;
+}
 
 static bool tiling_make(tiling *l, const engine_stream *s, int node, base_err *err) {
     if (!stream_has(s, node, err)) return false;
     const model_graph *g = s->g;
     const model_node *n = &g->nodes[node];
     *l = (tiling){.s = s, .node = n, .x = s->value[n->in[0]], .groups = 1};
+    if ((n->op != MODEL_LINEAR && n->op != MODEL_CONV2D) || !l->x)
+        return base_fail(err, "%s (%s) has no input matrix: only linear and conv2d layers have", n->name,
+                         model_ops[n->op].name);
     if (n->op == MODEL_LINEAR) {
         const model_shape *w = &g->params[n->param[0]].shape;
         l->in = w->dim[1];
         l->out = w->dim[0];
         l->rows = (int64_t)s->value_count[n->in[0]] / l->in;
-        l->step = TILE_FLOATS / l->in < 16 ? 16 : TILE_FLOATS / l->in;
+        l->step = step_for(l->in, l->rows);
         l->tiles = (l->rows + l->step - 1) / l->step;
         return true;
     }
-    if (n->op != MODEL_CONV2D || !l->x)
-        return base_fail(err, "%s (%s) has no input matrix: only linear and conv2d layers have", n->name,
-                         model_ops[n->op].name);
     l->conv = true;
-    l->image = *model_graph_shape(g, n->in[0]);
-    l->result = *model_graph_shape(g, n->out[0]);
-    l->groups = (int64_t)n->attr[CONV_GROUPS];
-    l->in = l->image.dim[1] / l->groups * (int64_t)(n->attr[CONV_KH] * n->attr[CONV_KW]);
-    l->out = l->result.dim[1] / l->groups;
-    int64_t images = (int64_t)s->value_count[n->in[0]] / model_shape_count(&l->image), lines = l->result.dim[2];
-    l->rows = images * lines * l->result.dim[3];
-    l->step = TILE_FLOATS / (l->in * l->result.dim[3]);
-    l->step = l->step < 1 ? 1 : l->step > lines ? lines : l->step;
-    l->tiles_an_image = (lines + l->step - 1) / l->step;
+    l->image = conv_shape_of(n, model_graph_shape(g, n->in[0]));
+    l->groups = l->image.groups;
+    l->in = l->image.k;
+    l->out = l->image.og;
+    l->positions = l->image.oh * l->image.ow;
+    l->step = step_for(l->in, l->positions);
+    l->tiles_an_image = (l->positions + l->step - 1) / l->step;
+    int64_t images = (int64_t)s->value_count[n->in[0]] / model_shape_count(model_graph_shape(g, n->in[0]));
+    l->rows = images * l->positions;
     l->tiles = images * l->tiles_an_image;
     return true;
 }
 
-// Rows that a tile has at most, hence the buffer tile_rows wants: tile_most * in floats.
-static int64_t tile_most(const tiling *l) { return l->conv ? l->step * l->result.dim[3] : l->step; }
-
-// One line of patches: output line `oy`, columns of X ordered [channel, kh, kw] as in the weight.
-static void unfold_line(const tiling *l, const float *image, int64_t c0, int64_t oy, float *rows) {
-    const double *a = l->node->attr;
-    int64_t h = l->image.dim[2], w = l->image.dim[3], channels = l->image.dim[1] / l->groups;
-    int64_t kh = (int64_t)a[CONV_KH], kw = (int64_t)a[CONV_KW];
-    int64_t y0 = oy * (int64_t)a[CONV_STRIDE_H] - (int64_t)a[CONV_PAD_TOP], dy = (int64_t)a[CONV_DILATION_H];
-    int64_t sx = (int64_t)a[CONV_STRIDE_W], left = (int64_t)a[CONV_PAD_LEFT], dx = (int64_t)a[CONV_DILATION_W];
-    for (int64_t ox = 0; ox < l->result.dim[3]; ox++) {
-        for (int64_t c = 0; c < channels; c++) {
-            const float *plane = image + (c0 + c) * h * w;
-            for (int64_t ky = 0; ky < kh; ky++) {
-                int64_t y = y0 + ky * dy;
-                for (int64_t kx = 0; kx < kw; kx++) {
-                    int64_t x = ox * sx - left + kx * dx;
-                    *rows++ = y >= 0 && y < h && x >= 0 && x < w ? plane[y * w + x] : 0.0f;
-                }
-            }
-        }
-    }
-}
-
-// The rows of a tile: where they lie already, or unfolded into `buffer`.
+// The rows of a tile: where they lie already, or unfolded into `buffer` of step * in floats.
 static const float *tile_rows(const tiling *l, int64_t tile, int64_t group, float *buffer, int64_t *rows) {
-    if (!l->conv) {
-        int64_t from = tile * l->step;
-        *rows = l->rows - from < l->step ? l->rows - from : l->step;
-        return l->x + from * l->in;
-    }
-    int64_t image = tile / l->tiles_an_image, line = tile % l->tiles_an_image * l->step, width = l->result.dim[3];
-    int64_t lines = l->result.dim[2] - line < l->step ? l->result.dim[2] - line : l->step;
-    const float *x = l->x + image * model_shape_count(&l->image);
-    for (int64_t i = 0; i < lines; i++)
-        unfold_line(l, x, group * (l->image.dim[1] / l->groups), line + i, buffer + i * width * l->in);
-    *rows = lines * width;
+    int64_t from = (l->conv ? tile % l->tiles_an_image : tile) * l->step, all = l->conv ? l->positions : l->rows;
+    *rows = all - from < l->step ? all - from : l->step;
+    if (!l->conv) return l->x + from * l->in;
+    const conv_shape *c = &l->image;
+    const float *x = l->x + (tile / l->tiles_an_image * c->c + group * c->cg) * c->h * c->w;
+    conv_unfold(c, x, from, from + *rows, buffer);
     return buffer;
 }
 
 static float *tile_buffers(const tiling *l, int64_t count, base_err *err) {
-    return base_big_alloc((size_t)(count * tile_most(l) * l->in) + 1, sizeof(float), "unfolded inputs", err);
+    return base_big_alloc((size_t)(count * l->step * l->in) + 1, sizeof(float), "unfolded inputs", err);
 }
 
 int64_t engine_stream_rows(const engine_stream *s, int node) {
@@ -138,7 +114,7 @@ static bool gram_part(void *context, int64_t item, int worker, base_err *err) {
     gram_run *r = context;
     const tiling *l = &r->l;
     int64_t group = item / r->parts, part = item % r->parts, square = l->in * l->in;
-    float *sum = r->partial + item * square, *buffer = r->buffers + worker * tile_most(l) * l->in;
+    float *sum = r->partial + item * square, *buffer = r->buffers + worker * l->step * l->in;
     for (int64_t tile = l->tiles * part / r->parts; tile < l->tiles * (part + 1) / r->parts; tile++) {
         int64_t rows;
         const float *x = tile_rows(l, tile, group, buffer, &rows);
@@ -195,7 +171,7 @@ static bool wide_item(void *context, int64_t item, int worker, base_err *err) {
 }
 
 static bool gram_wide(const tiling *l, int64_t group, float *h, base_job *job, base_err *err) {
-    int64_t most = tile_most(l), a_slab = WIDE_ROWS / most < 1 ? 1 : WIDE_ROWS / most;
+    int64_t most = l->step, a_slab = WIDE_ROWS / most < 1 ? 1 : WIDE_ROWS / most;
     float *slab = tile_buffers(l, a_slab, err);
     bool ok = slab;
     wide_run r = {.n = l->in, .across = (l->in + WIDE_COLUMNS - 1) / WIDE_COLUMNS, .h = h, .x = slab};
@@ -260,7 +236,7 @@ static bool error_item(void *context, int64_t item, int worker, base_err *err) {
     (void)err;
     error_run *r = context;
     const tiling *l = &r->l;
-    int64_t most = tile_most(l), rows;
+    int64_t most = l->step, rows;
     float *bx = r->memory + worker * r->worker_floats, *bc = bx + most * l->in;
     float *y = bc + most * l->in, *yc = y + most * l->out;
     for (int64_t g = 0; g < l->groups; g++) {
@@ -304,7 +280,7 @@ bool engine_stream_error(engine_stream *s, engine_stream *c, int node, const flo
     if (r.l.rows != r.lc.rows)
         return base_fail(err, "%s: the two streams carry different samples (%lld and %lld rows)", n->name,
                          (long long)r.l.rows, (long long)r.lc.rows);
-    r.worker_floats = 2 * tile_most(&r.l) * (r.l.in + r.l.out);
+    r.worker_floats = 2 * r.l.step * (r.l.in + r.l.out);
     r.memory = base_big_alloc((size_t)(exec_workers() * r.worker_floats), sizeof(float), "layer outputs", err);
     if (!r.memory) return false;
     r.sum = base_calloc((size_t)r.l.tiles + 1, sizeof *r.sum);

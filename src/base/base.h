@@ -39,7 +39,7 @@ typedef enum base_status { BASE_OK = 0, BASE_FAILED = 1, BASE_USAGE = 2, BASE_CA
 
 typedef struct base_err {
     base_status status;
-    char text[1024];  // one sentence: what is wrong, where, which value, what was expected
+    char text[1024]; // one sentence: what is wrong, where, which value, what was expected
 } base_err;
 
 // Fill `err` and return false, so that `return base_fail(err, ...)` reads well.
@@ -57,9 +57,9 @@ void base_on_fatal(void (*restore)(void));
 
 // Small objects: zeroed; when memory is out the program stops with a message.
 void *base_alloc(size_t bytes);
-void *base_calloc(size_t count, size_t size);               // count*size checked for overflow
-void *base_realloc(void *p, size_t count, size_t size);     // not zeroed beyond the old size
-char *base_strdup(const char *s);                           // NULL gives NULL
+void *base_calloc(size_t count, size_t size);           // count*size checked for overflow
+void *base_realloc(void *p, size_t count, size_t size); // not zeroed beyond the old size
+char *base_strdup(const char *s);                       // NULL gives NULL
 char *base_strndup(const char *s, size_t n);
 char *base_sprintf(const char *fmt, ...) BASE_PRINTF(1, 2);
 // Weights, activations, datasets: 64-byte aligned, zeroed; NULL and an error naming `what` when refused.
@@ -71,12 +71,12 @@ size_t base_big_peak(void);
 void base_big_peak_reset(void);
 // The process's own peak resident set, bytes.
 size_t base_rss_peak(void);
-bool base_mul(size_t a, size_t b, size_t *product);  // false on overflow
+bool base_mul(size_t a, size_t b, size_t *product); // false on overflow
 
 // ---- text --------------------------------------------------------------------------------------
 
 typedef struct base_buf {
-    char *text;  // always NUL-terminated once anything was added; NULL when empty
+    char *text; // always NUL-terminated once anything was added; NULL when empty
     size_t length, capacity;
 } base_buf;
 
@@ -99,12 +99,12 @@ char *base_seconds_text(char out[24], double seconds);
 
 // ---- time, hash --------------------------------------------------------------------------------
 
-double base_now(void);          // monotonic seconds
-int64_t base_wall(void);        // Unix seconds
-typedef struct base_hash base_hash;  // XXH3, 128 bits (check from a shell with xxh128sum)
+double base_now(void);              // monotonic seconds
+int64_t base_wall(void);            // Unix seconds
+typedef struct base_hash base_hash; // XXH3, 128 bits (check from a shell with xxh128sum)
 base_hash *base_hash_new(void);
 void base_hash_add(base_hash *h, const void *data, size_t bytes);
-void base_hash_end(base_hash *h, char hex[33]);  // also frees h
+void base_hash_end(base_hash *h, char hex[33]); // also frees h
 void base_hash_of(const void *data, size_t bytes, char hex[33]);
 bool base_hash_file(const char *path, char hex[33], base_err *err) BASE_MUST_USE;
 
@@ -116,7 +116,7 @@ typedef struct base_map {
     const uint8_t *data;
     size_t bytes;
     char *path;
-    int slot;  // private
+    int slot; // private
 } base_map;
 
 bool base_map_open(base_map *map, const char *path, base_err *err) BASE_MUST_USE;
@@ -129,19 +129,19 @@ char *base_read_file(const char *path, size_t limit, size_t *bytes, base_err *er
 // file or the whole new one, never a part, even after kill -9.
 typedef struct base_out {
     FILE *file;
-    char *path, *temporary;  // temporary is NULL where the system can write a nameless file (O_TMPFILE)
+    char *path, *temporary; // temporary is NULL where the system can write a nameless file (O_TMPFILE)
 } base_out;
-bool base_out_open(base_out *out, const char *path, base_err *err) BASE_MUST_USE;  // makes missing folders
-bool base_out_commit(base_out *out, base_err *err) BASE_MUST_USE;  // also reports a full disk; frees in any case
-void base_out_abort(base_out *out);                                // safe after a failed open or commit
+bool base_out_open(base_out *out, const char *path, base_err *err) BASE_MUST_USE; // makes missing folders
+bool base_out_commit(base_out *out, base_err *err) BASE_MUST_USE; // also reports a full disk; frees in any case
+void base_out_abort(base_out *out);                               // safe after a failed open or commit
 
 bool base_is_dir(const char *path);
 bool base_is_file(const char *path);
 bool base_mkdirs(const char *path, base_err *err) BASE_MUST_USE;
-char *base_join(const char *dir, const char *name);   // absolute `name` wins
-char *base_dirname(const char *path);                 // "." when there is none
+char *base_join(const char *dir, const char *name); // absolute `name` wins
+char *base_dirname(const char *path);               // "." when there is none
 const char *base_basename(const char *path);
-const char *base_extension(const char *path);         // ".csv" or ""
+const char *base_extension(const char *path); // ".csv" or ""
 // Sorted names in a folder (no dot files); caller frees with base_names_free.
 char **base_list_dir(const char *path, size_t *count, base_err *err) BASE_MUST_USE;
 void base_names_free(char **names, size_t count);
@@ -159,16 +159,16 @@ typedef enum base_arg_type { BASE_INT, BASE_NUM, BASE_BOOL, BASE_TEXT } base_arg
 typedef struct base_arg {
     const char *name;
     base_arg_type type;
-    double def, min, max;      // numbers and booleans; min == max: no limits, NaN: open on that side
-    const char *text_def;      // BASE_TEXT
-    const char *choices;       // BASE_TEXT: "rtn|gptq"; NULL = free text
-    const char *help;          // one line, with the unit
+    double def, min, max; // numbers and booleans; min == max: no limits, NaN: open on that side
+    const char *text_def; // BASE_TEXT
+    const char *choices;  // BASE_TEXT: "rtn|gptq"; NULL = free text
+    const char *help;     // one line, with the unit
 } base_arg;
 
 typedef struct base_value {
-    bool given;       // false: the default
-    double number;    // BASE_INT, BASE_NUM, BASE_BOOL (0/1)
-    char text[96];    // BASE_TEXT
+    bool given;    // false: the default
+    double number; // BASE_INT, BASE_NUM, BASE_BOOL (0/1)
+    char text[96]; // BASE_TEXT
 } base_value;
 
 void base_arg_defaults(const base_arg *args, size_t count, base_value *values);
@@ -186,29 +186,29 @@ typedef enum base_field_type { BASE_F_TEXT, BASE_F_INT, BASE_F_REAL } base_field
 typedef struct base_field {
     const char *name, *unit, *help;
     base_field_type type;
-    size_t offset;  // char[] for TEXT, int64_t for INT, double for REAL (NaN = not measured)
-    size_t size;    // bytes of the field (room of a char[])
+    size_t offset; // char[] for TEXT, int64_t for INT, double for REAL (NaN = not measured)
+    size_t size;   // bytes of the field (room of a char[])
 } base_field;
 
 // One layer after its steps. Errors are relative: ||.||^2 / ||reference||^2.
 typedef struct base_layer_row {
-    char name[128];             // layer, as in the model
-    char kind[24];              // op: linear, conv2d, embedding, tensor
-    char shape[48];             // "64x16x3x3"
-    char steps[160];            // "quantize rtn b4 g64; lowrank svd r8"
-    int64_t index;              // position in the walk, from 0
-    int64_t weights;            // number of original weights
-    int64_t bytes, bytes_before;  // stored now, stored in the input file
-    double bits;                // 8 * bytes / weights
-    double weight_error;        // ||W-Wc||^2 / ||W||^2
-    double output_error;        // own error on calibration inputs of the original model
-    double output_error_held;   // the same on held-out inputs
-    double chained_error;       // ||W X - Wc Xc||^2 / ||W X||^2: with what arrives from upstream
+    char name[128];              // layer, as in the model
+    char kind[24];               // op: linear, conv2d, embedding, tensor
+    char shape[48];              // "64x16x3x3"
+    char steps[160];             // "quantize rtn b4 g64; lowrank svd r8"
+    int64_t index;               // position in the walk, from 0
+    int64_t weights;             // number of original weights
+    int64_t bytes, bytes_before; // stored now, stored in the input file
+    double bits;                 // 8 * bytes / weights
+    double weight_error;         // ||W-Wc||^2 / ||W||^2
+    double output_error;         // own error on calibration inputs of the original model
+    double output_error_held;    // the same on held-out inputs
+    double chained_error;        // ||W X - Wc Xc||^2 / ||W X||^2: with what arrives from upstream
     double chained_error_held;
-    double sqnr_db;             // 10 log10(1 / weight_error)
-    double cosine;              // between outputs, calibration inputs
-    double damping;             // used in a factorisation, NaN when none was
-    double d_of_r;              // Gaussian bound 2^(-2 bits)
+    double sqnr_db; // 10 log10(1 / weight_error)
+    double cosine;  // between outputs, calibration inputs
+    double damping; // used in a factorisation, NaN when none was
+    double d_of_r;  // Gaussian bound 2^(-2 bits)
     double seconds;
 } base_layer_row;
 extern const base_field base_layer_fields[];
@@ -233,7 +233,7 @@ typedef struct base_model_row {
 extern const base_field base_model_fields[];
 extern const size_t base_model_field_count;
 
-typedef struct base_param_row {  // a knob a recipe declares with param(name, default, range, help)
+typedef struct base_param_row { // a knob a recipe declares with param(name, default, range, help)
     char name[48], help[120];
     char choices[160];           // "a|b|c" for a choice, "" for a number
     char text[96];               // value of a choice
@@ -242,29 +242,29 @@ typedef struct base_param_row {  // a knob a recipe declares with param(name, de
 } base_param_row;
 
 typedef enum base_event_kind {
-    BASE_EV_RUN_BEGIN,    // text: recipe name
-    BASE_EV_PARAM,        // param
-    BASE_EV_LOG,          // level, text
-    BASE_EV_PLAN,         // layer row (name, kind, shape, weights, bytes_before); one a layer, index/total
-    BASE_EV_PROGRESS,     // text: phase ("calibrating", "evaluating"); done/of; eta seconds or NaN
-    BASE_EV_LAYER_BEGIN,  // layer row as far as known; index/total
-    BASE_EV_STEP,         // layer row so far; text: what the step did
-    BASE_EV_LAYER_END,    // layer row complete
-    BASE_EV_TRAIN,        // index/total: step; value: loss; value2: learning rate; eta
-    BASE_EV_MODEL,        // model row
-    BASE_EV_SAVED,        // text: path; hash; done: file bytes; of: header bytes
-    BASE_EV_SEED,         // text: what it seeds; done: the seed
-    BASE_EV_RUN_END,      // status; text: closing sentence or error
+    BASE_EV_RUN_BEGIN,   // text: recipe name
+    BASE_EV_PARAM,       // param
+    BASE_EV_LOG,         // level, text
+    BASE_EV_PLAN,        // layer row (name, kind, shape, weights, bytes_before); one a layer, index/total
+    BASE_EV_PROGRESS,    // text: phase ("calibrating", "evaluating"); done/of; eta seconds or NaN
+    BASE_EV_LAYER_BEGIN, // layer row as far as known; index/total
+    BASE_EV_STEP,        // layer row so far; text: what the step did
+    BASE_EV_LAYER_END,   // layer row complete
+    BASE_EV_TRAIN,       // index/total: step; value: loss; value2: learning rate; eta
+    BASE_EV_MODEL,       // model row
+    BASE_EV_SAVED,       // text: path; hash; done: file bytes; of: header bytes
+    BASE_EV_SEED,        // text: what it seeds; done: the seed
+    BASE_EV_RUN_END,     // status; text: closing sentence or error
     BASE_EV_KINDS
 } base_event_kind;
-extern const char *const base_event_names[BASE_EV_KINDS];  // "run_begin", ...
+extern const char *const base_event_names[BASE_EV_KINDS]; // "run_begin", ...
 
 typedef enum base_level { BASE_DEBUG, BASE_INFO, BASE_WARN, BASE_ERROR } base_level;
 
 // Pointers are valid only during the call; listeners copy what they keep.
 typedef struct base_event {
     base_event_kind kind;
-    double time;  // seconds since the job began
+    double time; // seconds since the job began
     base_level level;
     base_status status;
     const char *text, *hash;
@@ -278,14 +278,14 @@ typedef struct base_event {
 // What long work carries: where events go and whether to stop. Work checks base_cancelled between blocks of at most
 // 0.1 s. A NULL job is silent and never cancelled.
 typedef struct base_job {
-    void (*emit)(void *context, const base_event *event);  // called from the job's thread
+    void (*emit)(void *context, const base_event *event); // called from the job's thread
     void *context;
-    double start;         // base_now() when the job began
-    atomic_int cancel;    // 1: stop and keep what is finished
-    atomic_int pause;     // 1: wait between layers
+    double start;      // base_now() when the job began
+    atomic_int cancel; // 1: stop and keep what is finished
+    atomic_int pause;  // 1: wait between layers
 } base_job;
 
-void base_emit(base_job *job, base_event event);  // fills time
+void base_emit(base_job *job, base_event event); // fills time
 void base_log(base_job *job, base_level level, const char *fmt, ...) BASE_PRINTF(3, 4);
 void base_progress(base_job *job, const char *phase, int64_t done, int64_t of, double eta);
 bool base_cancelled(const base_job *job);

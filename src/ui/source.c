@@ -5,9 +5,9 @@
 #include <math.h>
 #include <string.h>
 
-#define F_TEXT(s, name, help) {#name, "", help, BASE_F_TEXT, offsetof(s, name)}
-#define F_INT(s, name, unit, help) {#name, unit, help, BASE_F_INT, offsetof(s, name)}
-#define F_REAL(s, name, unit, help) {#name, unit, help, BASE_F_REAL, offsetof(s, name)}
+#define F_TEXT(s, name, help) {#name, "", help, BASE_F_TEXT, offsetof(s, name), sizeof(((s *)0)->name)}
+#define F_INT(s, name, unit, help) {#name, unit, help, BASE_F_INT, offsetof(s, name), sizeof(int64_t)}
+#define F_REAL(s, name, unit, help) {#name, unit, help, BASE_F_REAL, offsetof(s, name), sizeof(double)}
 
 // Fields of a layer: base's own (ui_layer starts with the row), then the state.
 static const base_field layer_extra[] = {F_INT(ui_layer, state, "", "waiting, working, done, left as it was, broken")};

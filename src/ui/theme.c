@@ -31,9 +31,9 @@ static const theme_row base_rows[UI_MARK] = {
 };
 static const short mark_256[UI_MARK_COUNT] = {37, 172, 97, 71, 168, 67};
 static const short mark_8[UI_MARK_COUNT] = {COLOR_CYAN, COLOR_YELLOW, COLOR_MAGENTA, COLOR_GREEN, COLOR_RED, COLOR_BLUE};
-// viridis (Smith and van der Walt 2015) from 0.2 to 0.95, where it shows on dark and on light, as the nearest colours
-// of the 6x6x6 cube and the grey ramp; computed once in the CIELAB metric.
-static const short ramp_256[UI_RAMP_COUNT] = {61, 61, 67, 31, 31, 30, 36, 36, 72, 71, 113, 148};
+// viridis (Smith and van der Walt 2015) from 0.22 to 0.95, where it shows on dark and on light, as the nearest colours
+// of the 6x6x6 cube in CIELAB.
+static const short ramp_256[UI_RAMP_COUNT] = {61, 61, 24, 31, 30, 37, 36, 35, 77, 113, 148, 184};
 static const short ramp_8[UI_RAMP_COUNT] = {COLOR_BLUE,  COLOR_BLUE,  COLOR_BLUE,  COLOR_CYAN,  COLOR_CYAN,   COLOR_CYAN,
                                             COLOR_GREEN, COLOR_GREEN, COLOR_GREEN, COLOR_YELLOW, COLOR_YELLOW, COLOR_YELLOW};
 

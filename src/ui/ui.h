@@ -19,6 +19,7 @@ typedef struct ui_options {
     const char *const *sets;   // "name=value" for the recipe's params
     int set_count;
     const char *out;           // folder save() writes below; NULL: "out"
+    uint64_t seed;             // added to every seed the recipe does not state
     const char *state_dir;     // history; NULL: the user's state folder
     const char *script;        // file of keys and commands played at the start, see docs
     const char *views;         // folder of views; NULL: the shipped views/

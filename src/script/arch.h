@@ -34,6 +34,7 @@ typedef struct arch_run {
     json_t *used;                  // out: the config the graph was built from
     char *why_not;                 // out: recognise said no
     base_err *err;
+    json_t *metadata;              // private
 } arch_run;
 // Runs the architecture whose table is on top of the stack of `L`. True: graph and used are set. False with why_not
 // set: it does not fit; without: err says what failed. The caller frees all three.

@@ -80,6 +80,8 @@ typedef struct engine_train_options {
 } engine_train_options;
 extern const base_arg engine_train_args[];  // the same as declared arguments, for train{} and the docs
 extern const size_t engine_train_arg_count;
+// Options from values[engine_train_arg_count] as base_arg_defaults and base_arg_set_* fill them; no augment hook.
+void engine_train_options_set(engine_train_options *options, const base_value *values);
 // Trains the weights of a created model in place. After each epoch (or every steps/20) measures `check` (may be NULL) and
 // keeps the best; on cancel the best so far stays and the status is BASE_CANCELLED. Emits train events.
 bool engine_train(model *m, const data_view *train, const data_view *check, const engine_train_options *options,

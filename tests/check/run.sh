@@ -55,8 +55,8 @@ program() {
     word="$ok passed"
     [ "$skip" = 0 ] || word="$word, $skip skipped"
     [ "$bad" = 0 ] || word="$word, $bad FAILED"
-    if [ "$code" != 0 ] && [ "$bad" = 0 ]; then
-        why="ended with $code after $((ok + skip)) of $planned tests"
+    if [ $((ok + skip + bad)) -lt "$planned" ] || { [ "$code" != 0 ] && [ "$bad" = 0 ]; }; then
+        why="ended with $code after $((ok + skip + bad)) of $planned tests"
         [ "$code" != 124 ] || why="took longer than $seconds s"
         fail "$name: $why"
         word="$word, FAILED: $why"

@@ -17,7 +17,9 @@ static bytes idx(uint8_t type, int ndim, const uint32_t *dim, const void *values
     return b;
 }
 
-static const char *put(const char *name, bytes b) { return file_of(name, b.data, b.count); }
+static const char *put(const char *name, bytes b) {
+    return file_of(name, b.data, b.count);
+}
 
 static const char *put_gz(const char *name, bytes b) {
     const char *path = support_temp_path(name);
@@ -49,7 +51,11 @@ static void first_is(data_set *set, const float *x, int64_t n, int32_t label) {
 
 static void idx_types(void **state) {
     (void)state;
-    static const struct { uint8_t type; uint8_t raw[16]; size_t width; } types[] = {
+    static const struct {
+        uint8_t type;
+        uint8_t raw[16];
+        size_t width;
+    } types[] = {
         {0x08, {7, 200}, 1},
         {0x0B, {0, 7, 0, 200}, 2},
         {0x0C, {0, 0, 0, 7, 0, 0, 0, 200}, 4},
@@ -78,7 +84,8 @@ static void idx_gz(void **state) {
     data_spec *s = spec_of(put_gz("train-images-idx3-ubyte.gz", idx(8, 3, dim, v, 8)),
                            put_gz("train-labels-idx1-ubyte.gz", labels_idx(2, 1)));
     s->scale = 1.0 / 255;
-    first_is(open_spec(s), (float[]){0, 255 * (float)(1.0 / 255), 51 * (float)(1.0 / 255), 102 * (float)(1.0 / 255)}, 4, 1);
+    first_is(open_spec(s), (float[]){0, 255 * (float)(1.0 / 255), 51 * (float)(1.0 / 255), 102 * (float)(1.0 / 255)}, 4,
+             1);
 }
 
 static void idx_refused(void **state) {
@@ -87,7 +94,10 @@ static void idx_refused(void **state) {
     uint8_t v[8] = {1, 2, 3, 4};
     bytes ok = idx(8, 3, dim, v, 4), bad;
     const char *labels = put("l.idx", labels_idx(2, 0)), *images = put("ok.idx", ok);
-    const struct { bytes b; const char *words; } cases[] = {
+    const struct {
+        bytes b;
+        const char *words;
+    } cases[] = {
         {idx(8, 3, dim, v, 3), "truncated|3 bytes|2x1x2|asks for 4"},
         {idx(8, 3, dim, v, 6), "too long|6 bytes"},
         {idx(8, 3, huge, v, 4), "memory"},
@@ -151,7 +161,8 @@ static void npy_pairs(void **state) {
     float f32[] = {0.5f, -1, 2, 3};
     int64_t wide[] = {4, 2};
     uint8_t narrow[] = {1, 0};
-    data_set *set = open_spec(spec_of(npy("a.npy", NUM_U8, 4, DIMS(2, 3, 1, 2), u8), npy("l.npy", NUM_I64, 1, DIMS(2), wide)));
+    data_set *set =
+        open_spec(spec_of(npy("a.npy", NUM_U8, 4, DIMS(2, 3, 1, 2), u8), npy("l.npy", NUM_I64, 1, DIMS(2), wide)));
     assert_int_equal(set->ndim, 3);
     assert_int_equal(set->dim[0], 3);
     assert_int_equal(set->classes, 5);
@@ -209,7 +220,7 @@ static void npy_tokens(void **state) {
     s->bos = 1;
     data_set *set = open_spec(s);
     assert_int_equal(set->kind, DATA_TOKENS);
-    assert_int_equal(set->count, 3);  // the document of a BOS alone predicts nothing
+    assert_int_equal(set->count, 3); // the document of a BOS alone predicts nothing
     assert_int_equal(set->classes, 10);
     assert_int_equal(set->sample_values, 3);
     data_view *all = part_of(set, DATA_ALL);
@@ -228,7 +239,7 @@ static void npy_tokens(void **state) {
     data_view_free(all);
     data_close(set);
     s = spec_of(npy("t.npy", NUM_U16, 1, DIMS(10), ids), NULL);
-    s->bos = 1, s->window = 2;  // longer documents are cut and stay together
+    s->bos = 1, s->window = 2; // longer documents are cut and stay together
     set = open_spec(s);
     assert_int_equal(set->count, 4);
     all = part_of(set, DATA_ALL);
@@ -269,8 +280,8 @@ static void tokens_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(idx_types), cmocka_unit_test(idx_gz),      cmocka_unit_test(idx_refused),
-        cmocka_unit_test(npy_pairs), cmocka_unit_test(npy_refused), cmocka_unit_test(npy_tokens),
+        cmocka_unit_test(idx_types),      cmocka_unit_test(idx_gz),      cmocka_unit_test(idx_refused),
+        cmocka_unit_test(npy_pairs),      cmocka_unit_test(npy_refused), cmocka_unit_test(npy_tokens),
         cmocka_unit_test(tokens_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -30,9 +30,11 @@ static void disjoint_and_whole(const data_set *set) {
 
 static void classes_in_proportion(void **state) {
     (void)state;
-    static const struct { int n, classes; double f[3]; } cases[] = {
-        {1000, 10, {.7, .1, .2}}, {1797, 10, {.7, .1, .2}}, {100, 7, {.5, .25, .25}}, {31, 10, {.6, .2, .2}},
-        {50, 5, {0, .5, .5}},     {50, 5, {0, 0, 1}},       {50, 5, {1, 0, 0}},       {9, 3, {2, 0, 1}}};
+    static const struct {
+        int n, classes;
+        double f[3];
+    } cases[] = {{1000, 10, {.7, .1, .2}}, {1797, 10, {.7, .1, .2}}, {100, 7, {.5, .25, .25}}, {31, 10, {.6, .2, .2}},
+                 {50, 5, {0, .5, .5}},     {50, 5, {0, 0, 1}},       {50, 5, {1, 0, 0}},       {9, 3, {2, 0, 1}}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         data_spec *s = rows(cases[i].n, cases[i].classes, 3);
         memcpy(s->fraction, cases[i].f, sizeof s->fraction);
@@ -112,13 +114,13 @@ static void windows_stay_in_order(void **state) {
 static void documents_stay_whole(void **state) {
     (void)state;
     uint16_t ids[3000];
-    for (int i = 0; i < 3000; i++) ids[i] = i % 30 ? (uint16_t)(2 + i / 30) : 1;  // 100 documents of 30
+    for (int i = 0; i < 3000; i++) ids[i] = (uint16_t)(i % 30 ? 2 + i / 30 : 1); // 100 documents of 30
     num_tensor t = {.dtype = NUM_U16, .ndim = 1, .dim = {3000}, .data = ids};
     base_err err = {0};
     const char *path = support_temp_path("docs.npy");
     assert_true(num_npy_save(path, &t, &err));
     data_spec *s = spec_of(path, NULL);
-    s->bos = 1, s->window = 10;  // three pieces a document
+    s->bos = 1, s->window = 10; // three pieces a document
     data_set *set = open_spec(s);
     assert_int_equal(set->count, 300);
     disjoint_and_whole(set);
@@ -226,10 +228,19 @@ static void batches_are_reused(void **state) {
 
 static void guesses(void **state) {
     (void)state;
-    static const struct { const char *files[5]; int sources; const char *format, *labels; int part; } cases[] = {
+    static const struct {
+        const char *files[5];
+        int sources;
+        const char *format, *labels;
+        int part;
+    } cases[] = {
         {{"x.csv"}, 1, "csv", NULL, DATA_ALL},
         {{"train.csv", "test.csv"}, 2, "csv", NULL, DATA_TEST},
-        {{"train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"}, 1, "idx", "train-labels-idx1-ubyte.gz", DATA_ALL},
+        {{"train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"},
+         1,
+         "idx",
+         "train-labels-idx1-ubyte.gz",
+         DATA_ALL},
         {{"c_images_u8_nchw.npy", "c_labels_u8.npy"}, 1, "npy", "c_labels_u8.npy", DATA_ALL},
         {{"x_test.npy", "y_test.npy"}, 1, "npy", "y_test.npy", DATA_TEST},
         {{"book.txt", "README.md"}, 1, "text", NULL, DATA_ALL},
@@ -255,7 +266,9 @@ static void guesses(void **state) {
 
 static void no_guess(void **state) {
     (void)state;
-    static const struct { const char *files[3], *words; } cases[] = {
+    static const struct {
+        const char *files[3], *words;
+    } cases[] = {
         {{"README.md"}, "looked for"},
         {{"a.csv", "b.txt"}, "both csv and text"},
         {{"a.csv", "b.csv"}, "2 csv files"},
@@ -293,11 +306,16 @@ static void cancelled(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(classes_in_proportion), cmocka_unit_test(same_every_time),
-        cmocka_unit_test(hash_sees_what_matters), cmocka_unit_test(windows_stay_in_order),
-        cmocka_unit_test(documents_stay_whole),  cmocka_unit_test(files_with_a_role),
-        cmocka_unit_test(views),                 cmocka_unit_test(batches_are_reused),
-        cmocka_unit_test(guesses),               cmocka_unit_test(no_guess),
+        cmocka_unit_test(classes_in_proportion),
+        cmocka_unit_test(same_every_time),
+        cmocka_unit_test(hash_sees_what_matters),
+        cmocka_unit_test(windows_stay_in_order),
+        cmocka_unit_test(documents_stay_whole),
+        cmocka_unit_test(files_with_a_role),
+        cmocka_unit_test(views),
+        cmocka_unit_test(batches_are_reused),
+        cmocka_unit_test(guesses),
+        cmocka_unit_test(no_guess),
         cmocka_unit_test(cancelled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,7 +13,9 @@ static data_spec *text(const char *content, const char *level, int64_t window) {
 
 static void bytes(void **state) {
     (void)state;
-    data_set *set = open_spec(text("ab\xFF" "cd", NULL, 3));
+    data_set *set = open_spec(text("ab\xFF"
+                                   "cd",
+                                   NULL, 3));
     assert_int_equal(set->classes, 256);
     assert_null(set->vocabulary);
     assert_int_equal(set->count, 2);
@@ -33,7 +35,9 @@ static void bytes(void **state) {
 
 static void characters(void **state) {
     (void)state;
-    data_set *set = open_spec(text("\xEF\xBB\xBF" "b€a\n𝄞éb", "char", 100));  // the byte order mark is no character
+    data_set *set = open_spec(text("\xEF\xBB\xBF"
+                                   "b€a\n𝄞éb",
+                                   "char", 100)); // the byte order mark is no character
     assert_int_equal(set->classes, 6);
     assert_string_equal(set->vocabulary, "\nabé€𝄞");
     data_view *all = part_of(set, DATA_ALL);
@@ -87,9 +91,9 @@ static void refused(void **state) {
     refuse_spec(text("", "byte", 8), "0 bytes");
     refuse_spec(text("a", "byte", 8), "1 bytes");
     refuse_spec(text("abc\nde\xFFg", "char", 8), "line 2, column 3|0xff|UTF-8");
-    refuse_spec(text("ab\xC0\x80", "char", 8), "line 1, column 3|UTF-8");      // a longer form than needed
-    refuse_spec(text("ab\xED\xA0\x80", "char", 8), "line 1, column 3|UTF-8");  // half a surrogate pair
-    refuse_spec(text("ab\xE2\x82", "char", 8), "line 1, column 3|UTF-8");      // cut
+    refuse_spec(text("ab\xC0\x80", "char", 8), "line 1, column 3|UTF-8");     // a longer form than needed
+    refuse_spec(text("ab\xED\xA0\x80", "char", 8), "line 1, column 3|UTF-8"); // half a surrogate pair
+    refuse_spec(text("ab\xE2\x82", "char", 8), "line 1, column 3|UTF-8");     // cut
     data_spec *s = spec_of(file_of("zero.txt", "ab\0cd", 5), NULL);
     s->level = base_strdup("char");
     refuse_spec(s, "line 1, column 3|U+0000");

@@ -1,5 +1,5 @@
-// csv: rows of numbers with a label column, through libcsv, one physical line at a time so that every complaint can name
-// file, line and column.
+// csv: rows of numbers with a label column, through libcsv, one physical line at a time so that every complaint can
+// name file, line and column.
 #include <csv.h>
 #include <errno.h>
 #include <locale.h>
@@ -15,16 +15,16 @@ typedef struct csv_reader {
     data_chunk *chunk;
     base_err *err;
     bool failed;
-    int64_t line, row_line;         // being fed; where the current row began
-    int64_t columns, columns_line;  // of every row; the line that set them
-    int64_t label;                  // column of the label, -1: none
+    int64_t line, row_line;        // being fed; where the current row began
+    int64_t columns, columns_line; // of every row; the line that set them
+    int64_t label;                 // column of the label, -1: none
     bool header_done;
-    base_buf cells;                 // the current row, every cell followed by NUL
-    size_t *cell;                   // offset of each cell, and the end of the last
+    base_buf cells; // the current row, every cell followed by NUL
+    size_t *cell;   // offset of each cell, and the end of the last
     size_t cell_count, cell_capacity;
-    float *x;                       // [rows x features]
+    float *x; // [rows x features]
     int64_t rows;
-    bool first_label_word;          // the first row's label is no number: it may yet turn out to be a header
+    bool first_label_word; // the first row's label is no number: it may yet turn out to be a header
 } csv_reader;
 
 // Numbers are read in the "C" locale whatever the program's locale is: 0.5 is a half, never a list of two.
@@ -72,7 +72,9 @@ static bool row_fail(csv_reader *c, const char *why) {
     return base_fail(c->err, "%s, line %lld: %s", c->chunk->shown, (long long)c->row_line, why);
 }
 
-static size_t cell_length(const csv_reader *c, int64_t i) { return c->cell[i + 1] - c->cell[i] - 1; }
+static size_t cell_length(const csv_reader *c, int64_t i) {
+    return c->cell[i + 1] - c->cell[i] - 1;
+}
 
 static bool cell_number(const csv_reader *c, int64_t i, double *value, const char **why) {
     return data_number(c->cells.text + c->cell[i], cell_length(c, i), value, why);
@@ -142,8 +144,7 @@ static bool first_row(csv_reader *c, bool *is_header) {
     const char *why;
     for (int64_t i = 0; i < c->columns; i++) numbers += i != c->label && cell_number(c, i, &v, &why);
     *is_header = numbers == 0;
-    if (!*is_header && c->label >= 0)
-        c->first_label_word = c->chunk->labels && !cell_number(c, c->label, &v, &why);
+    if (!*is_header && c->label >= 0) c->first_label_word = c->chunk->labels && !cell_number(c, c->label, &v, &why);
     return true;
 }
 
@@ -155,7 +156,8 @@ static bool take_label(csv_reader *c) {
     if (strlen(text) != length) return cell_fail(c, c->label, "holds a zero byte; a label was expected", "");
     size_t id = data_labels_add(&c->reader->labels, text, c->chunk->shown, c->row_line, c->label + 1);
     if (id == SIZE_MAX)
-        return cell_fail(c, c->label, "is one label too many", ": a column with over 65,536 different values is no class");
+        return cell_fail(c, c->label, "is one label too many",
+                         ": a column with over 65,536 different values is no class");
     c->chunk->labels[c->rows] = (int32_t)id;
     return true;
 }
@@ -231,7 +233,7 @@ static bool is_blank(const char *p, const char *end) {
 }
 
 static bool feed(csv_reader *c, struct csv_parser *parser, const char *p, const char *end) {
-    bool open = false;  // a row has begun on an earlier line, inside quotes
+    bool open = false; // a row has begun on an earlier line, inside quotes
     while (p < end && !c->failed) {
         const char *next = line_end(p, end);
         c->line++;
@@ -239,9 +241,10 @@ static bool feed(csv_reader *c, struct csv_parser *parser, const char *p, const 
         if (!open) c->row_line = c->line;
         if (csv_parse(parser, p, (size_t)(next - p), on_cell, on_row, c) != (size_t)(next - p))
             return base_fail(c->err, "%s, line %lld: %s", c->chunk->shown, (long long)c->line,
-                             csv_error(parser) == CSV_EPARSE ? "a quote stands where none may (a quoted cell begins and "
-                                                               "ends with \", and a \" inside is written twice)"
-                                                             : csv_strerror(csv_error(parser)));
+                             csv_error(parser) == CSV_EPARSE
+                                 ? "a quote stands where none may (a quoted cell begins and "
+                                   "ends with \", and a \" inside is written twice)"
+                                 : csv_strerror(csv_error(parser)));
         open = c->row_line && (open || !is_blank(p, next));
         p = next;
     }

@@ -36,8 +36,8 @@ void data_spec_free(data_spec *spec) {
 // ---- formats ------------------------------------------------------------------------------------------------------
 
 static const data_format formats[] = {
-    {"csv", DATA_FEATURES, data_read_csv},    {"idx", DATA_FEATURES, data_read_idx},
-    {"npy", DATA_FEATURES, data_read_npy},    {"tokens", DATA_TOKENS, data_read_tokens},
+    {"csv", DATA_FEATURES, data_read_csv}, {"idx", DATA_FEATURES, data_read_idx},
+    {"npy", DATA_FEATURES, data_read_npy}, {"tokens", DATA_TOKENS, data_read_tokens},
     {"text", DATA_TOKENS, data_read_text},
 };
 
@@ -71,9 +71,10 @@ const data_format *data_format_of(const data_spec *spec, const data_source *sour
         if (!strcmp(formats[i].name, name)) return &formats[i];
     char shown[200];
     base_clean(shown, sizeof shown, name ? name : source->path);
-    base_fail(err, name ? "format '%s' is not known: csv, idx, npy, tokens or text was expected"
-                        : "%s: the format does not show in the name: say format = \"csv\", \"idx\", \"npy\", \"tokens\" "
-                          "or \"text\"",
+    base_fail(err,
+              name ? "format '%s' is not known: csv, idx, npy, tokens or text was expected"
+                   : "%s: the format does not show in the name: say format = \"csv\", \"idx\", \"npy\", \"tokens\" "
+                     "or \"text\"",
               shown);
     return NULL;
 }
@@ -107,9 +108,12 @@ static bool check_spec(const data_spec *s, base_err *err) {
             return base_fail(err, "shape: dimension %d is %lld; 1 or more was expected", i + 1, (long long)s->dim[i]);
     if (s->ndim && !num_count(s->ndim, s->dim, NUM_F32, &count, &bytes))
         return base_fail(err, "shape: the dimensions multiply to more than memory can address");
-    const struct { const char *name; int64_t value, low, high; } ranges[] = {
-        {"classes", s->classes, 0, DATA_MAX_CLASSES},  {"skip_lines", s->skip_lines, 0, INT64_MAX},
-        {"window", s->window, 0, INT32_MAX},           {"vocabulary_size", s->vocabulary_size, 0, DATA_MAX_CLASSES},
+    const struct {
+        const char *name;
+        int64_t value, low, high;
+    } ranges[] = {
+        {"classes", s->classes, 0, DATA_MAX_CLASSES}, {"skip_lines", s->skip_lines, 0, INT64_MAX},
+        {"window", s->window, 0, INT32_MAX},          {"vocabulary_size", s->vocabulary_size, 0, DATA_MAX_CLASSES},
         {"bos", s->bos, -1, DATA_MAX_CLASSES - 1},
     };
     for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
@@ -139,7 +143,8 @@ static bool read_sources(data_reader *r, data_set *set, base_err *err) {
         chunk->part = source->part;
         if (i && format->kind != set->kind)
             return base_fail(err, "%s: a set holds samples with features or tokens, not both", chunk->shown);
-        if (i && (format->read == data_read_text) != (data_format_of(spec, &spec->sources[0], err)->read == data_read_text))
+        if (i &&
+            (format->read == data_read_text) != (data_format_of(spec, &spec->sources[0], err)->read == data_read_text))
             return base_fail(err, "%s: a set holds text or token ids, not both", chunk->shown);
         set->kind = format->kind;
         if (!format->read(r, source, chunk, err)) return false;
@@ -149,7 +154,7 @@ static bool read_sources(data_reader *r, data_set *set, base_err *err) {
 
 static int64_t product(int ndim, const int64_t *dim) {
     int64_t p = 1;
-    for (int i = 0; i < ndim; i++) p *= dim[i];  // checked where the dimensions were read
+    for (int i = 0; i < ndim; i++) p *= dim[i]; // checked where the dimensions were read
     return p;
 }
 
@@ -256,11 +261,21 @@ static void hash_spec(base_hash *h, const data_spec *s) {
     for (int c = 0; c < s->channels; c++) hash_number(h, "mean", s->mean[c]), hash_number(h, "std", s->std[c]);
     for (int p = 0; p < 3; p++) hash_number(h, "fraction", s->fraction[p]);
     for (int64_t i = 0; s->class_names && i < s->classes; i++) hash_text(h, "class", s->class_names[i]);
-    const struct { const char *name; double value; } numbers[] = {
-        {"scale", s->scale},   {"classes", (double)s->classes}, {"unlabelled", s->unlabelled}, {"header", s->header},
-        {"delimiter", s->delimiter}, {"skip_lines", (double)s->skip_lines}, {"bos", (double)s->bos},
-        {"window", (double)s->window}, {"vocabulary_size", (double)s->vocabulary_size},
-        {"seed_high", (double)(s->seed >> 32)}, {"seed_low", (double)(s->seed & 0xFFFFFFFFu)},
+    const struct {
+        const char *name;
+        double value;
+    } numbers[] = {
+        {"scale", s->scale},
+        {"classes", (double)s->classes},
+        {"unlabelled", s->unlabelled},
+        {"header", s->header},
+        {"delimiter", s->delimiter},
+        {"skip_lines", (double)s->skip_lines},
+        {"bos", (double)s->bos},
+        {"window", (double)s->window},
+        {"vocabulary_size", (double)s->vocabulary_size},
+        {"seed_high", (double)(s->seed >> 32)},
+        {"seed_low", (double)(s->seed & 0xFFFFFFFFu)},
     };
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) hash_number(h, numbers[i].name, numbers[i].value);
     hash_text(h, "label_column", s->label_column);

@@ -9,13 +9,17 @@ static void add_source(data_spec *s, const char *format, const char *path, const
     s->sources[s->source_count++] = (data_source){base_strdup(format), base_strdup(path), base_strdup(labels), part};
 }
 
-static bool has(const char *text, const char *word) { return strcasestr(text, word) != NULL; }
+static bool has(const char *text, const char *word) {
+    return strcasestr(text, word) != NULL;
+}
 
 // A role that shows in a file's name; DATA_ALL when none does.
 static int role_of(const char *name) {
-    static const struct { const char *word; int part; } words[] = {
-        {"test", DATA_TEST}, {"t10k", DATA_TEST}, {"val", DATA_SELECT}, {"select", DATA_SELECT}, {"dev", DATA_SELECT},
-        {"train", DATA_ALL}, {"calib", DATA_ALL}};
+    static const struct {
+        const char *word;
+        int part;
+    } words[] = {{"test", DATA_TEST},  {"t10k", DATA_TEST}, {"val", DATA_SELECT}, {"select", DATA_SELECT},
+                 {"dev", DATA_SELECT}, {"train", DATA_ALL}, {"calib", DATA_ALL}};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (has(name, words[i].word)) return words[i].part;
     return DATA_ALL;
@@ -37,9 +41,16 @@ static bool listed(const char *name, char *const *names, size_t count) {
 // The file of labels that belongs to a file of samples: "train-images-idx3-ubyte" has "train-labels-idx1-ubyte",
 // "x_test.npy" has "y_test.npy", "calib_images_u8_nchw.npy" has the one "calib_labels*".
 static char *labels_for(const char *name, char *const *names, size_t count) {
-    static const char *const pairs[][2] = {{"images-idx3", "labels-idx1"}, {"images.idx3", "labels.idx1"},
-                                           {"images", "labels"}, {"image", "label"}, {"x_", "y_"}, {"X_", "y_"},
-                                           {"_x", "_y"}, {"_X", "_y"}, {"x.", "y."}, {"X.", "y."}};
+    static const char *const pairs[][2] = {{"images-idx3", "labels-idx1"},
+                                           {"images.idx3", "labels.idx1"},
+                                           {"images", "labels"},
+                                           {"image", "label"},
+                                           {"x_", "y_"},
+                                           {"X_", "y_"},
+                                           {"_x", "_y"},
+                                           {"_X", "_y"},
+                                           {"x.", "y."},
+                                           {"X.", "y."}};
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
         char *labels = replaced(name, pairs[i][0], pairs[i][1]);
         if (labels && listed(labels, names, count)) return labels;
@@ -115,10 +126,11 @@ static bool guess_folder(data_spec *s, const char *path, base_err *err) {
         return base_fail(err, "%s holds both %s and %s files: say which in a dataset.lua beside them", shown, found,
                          second);
     if (!found)
-        return base_fail(err,
-                         "%s holds no dataset that shows by its names: looked for dataset.lua, *-images-idx3-ubyte with "
-                         "labels, npy pairs (images/labels, x/y), csv and txt files",
-                         shown);
+        return base_fail(
+            err,
+            "%s holds no dataset that shows by its names: looked for dataset.lua, *-images-idx3-ubyte with "
+            "labels, npy pairs (images/labels, x/y), csv and txt files",
+            shown);
     if (all > 1 && strcmp(found, "npy") && strcmp(found, "idx"))
         return base_fail(err, "%s holds %zu %s files whose roles do not show in their names: say them in a dataset.lua",
                          shown, all, found);

@@ -6,7 +6,7 @@
 #include "dataset/store.h"
 
 typedef struct idx_array {
-    uint8_t *file;  // base_big_alloc
+    uint8_t *file; // base_big_alloc
     uint8_t *values;
     num_dtype dtype;
     int ndim;
@@ -14,8 +14,10 @@ typedef struct idx_array {
     size_t count;
 } idx_array;
 
-static const struct { uint8_t code; num_dtype dtype; } idx_types[] = {
-    {0x08, NUM_U8}, {0x09, NUM_I8}, {0x0B, NUM_I16}, {0x0C, NUM_I32}, {0x0D, NUM_F32}, {0x0E, NUM_F64}};
+static const struct {
+    uint8_t code;
+    num_dtype dtype;
+} idx_types[] = {{0x08, NUM_U8}, {0x09, NUM_I8}, {0x0B, NUM_I16}, {0x0C, NUM_I32}, {0x0D, NUM_F32}, {0x0E, NUM_F64}};
 
 // Values are big-endian in the file; the host is little-endian (checked where num reads npy the same way).
 static void swap_bytes(uint8_t *p, size_t count, size_t width) {
@@ -31,8 +33,8 @@ static bool idx_parse(idx_array *a, size_t bytes, const char *shown, base_err *e
     const uint8_t *p = a->file;
     if (bytes < 4) return base_fail(err, "%s: %zu bytes, too short for an IDX header of 4", shown, bytes);
     if (p[0] || p[1])
-        return base_fail(err, "%s: bad magic %02x%02x%02x%02x: an IDX file begins with two zero bytes", shown, p[0], p[1],
-                         p[2], p[3]);
+        return base_fail(err, "%s: bad magic %02x%02x%02x%02x: an IDX file begins with two zero bytes", shown, p[0],
+                         p[1], p[2], p[3]);
     size_t known = 0;
     while (known < sizeof idx_types / sizeof *idx_types && idx_types[known].code != p[2]) known++;
     if (known == sizeof idx_types / sizeof *idx_types)
@@ -74,8 +76,7 @@ static bool read_labels(data_reader *r, data_chunk *chunk, const char *name, bas
     char *path = base_join(r->spec->folder ? r->spec->folder : ".", name);
     idx_array labels;
     bool ok = idx_open(&labels, path, shown, err);
-    if (ok && labels.ndim != 1)
-        ok = base_fail(err, "%s: %d dimensions; a file of labels has one", shown, labels.ndim);
+    if (ok && labels.ndim != 1) ok = base_fail(err, "%s: %d dimensions; a file of labels has one", shown, labels.ndim);
     if (ok && labels.dim[0] != chunk->count)
         ok = base_fail(err, "%s: %lld labels, but %s has %lld samples", shown, (long long)labels.dim[0], chunk->shown,
                        (long long)chunk->count);
@@ -93,7 +94,7 @@ bool data_read_idx(data_reader *r, const data_source *source, data_chunk *chunk,
     chunk->values = images.values;
     chunk->dtype = images.dtype;
     chunk->count = images.dim[0];
-    if (images.ndim == 3) {  // pictures without a channel axis have one channel
+    if (images.ndim == 3) { // pictures without a channel axis have one channel
         chunk->ndim = 3;
         chunk->dim[0] = 1, chunk->dim[1] = images.dim[1], chunk->dim[2] = images.dim[2];
     } else {

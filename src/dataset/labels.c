@@ -5,7 +5,7 @@
 
 #include "dataset/store.h"
 
-static uint32_t text_hash(const char *s) {  // FNV-1a
+static uint32_t text_hash(const char *s) { // FNV-1a
     uint32_t h = 2166136261u;
     for (; *s; s++) h = (h ^ (uint8_t)*s) * 16777619u;
     return h;
@@ -141,8 +141,8 @@ bool data_labels_resolve(data_reader *r, data_chunk *chunks, size_t count, char 
     if (!spec->class_names && any_word(l)) {
         ok = sorted_words(l, id, names, name_count, err);
         if (ok && spec->classes && spec->classes != *name_count)
-            ok = base_fail(err, "%s: %lld different labels, but classes = %lld", chunks[0].shown, (long long)*name_count,
-                           (long long)spec->classes);
+            ok = base_fail(err, "%s: %lld different labels, but classes = %lld", chunks[0].shown,
+                           (long long)*name_count, (long long)spec->classes);
     } else {
         for (size_t i = 0; i < l->count && ok; i++) {
             if (!l->items[i].uses) continue;
@@ -163,7 +163,9 @@ bool data_labels_resolve(data_reader *r, data_chunk *chunks, size_t count, char 
 
 // ---- integers of any type -----------------------------------------------------------------------------------------
 
-bool data_is_integer(num_dtype t) { return t >= NUM_I64 && t <= NUM_BOOL; }
+bool data_is_integer(num_dtype t) {
+    return t >= NUM_I64 && t <= NUM_BOOL;
+}
 
 int64_t data_integer(num_dtype t, const void *data, size_t i) {
     const uint8_t *p = (const uint8_t *)data + i * num_dtypes[t].bytes;
@@ -172,12 +174,22 @@ int64_t data_integer(num_dtype t, const void *data, size_t i) {
     int16_t i16;
     uint16_t u16;
     switch (t) {
-    case NUM_I64: memcpy(&i64, p, sizeof i64); return i64;
-    case NUM_I32: memcpy(&i32, p, sizeof i32); return i32;
-    case NUM_I16: memcpy(&i16, p, sizeof i16); return i16;
-    case NUM_U16: memcpy(&u16, p, sizeof u16); return u16;
-    case NUM_I8: return (int8_t)*p;
-    default: return *p;
+    case NUM_I64:
+        memcpy(&i64, p, sizeof i64);
+        return i64;
+    case NUM_I32:
+        memcpy(&i32, p, sizeof i32);
+        return i32;
+    case NUM_I16:
+        memcpy(&i16, p, sizeof i16);
+        return i16;
+    case NUM_U16:
+        memcpy(&u16, p, sizeof u16);
+        return u16;
+    case NUM_I8:
+        return (int8_t)*p;
+    default:
+        return *p;
     }
 }
 

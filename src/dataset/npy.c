@@ -94,7 +94,8 @@ bool data_read_tokens(data_reader *r, const data_source *source, data_chunk *chu
         ok = base_fail(err, "%s: the array is %s; one long row of token ids was expected", chunk->shown,
                        num_shape_text(shape, t->ndim, t->dim));
     if (ok && !data_is_integer(t->dtype))
-        ok = base_fail(err, "%s: token ids of type %s; integers were expected", chunk->shown, num_dtypes[t->dtype].name);
+        ok =
+            base_fail(err, "%s: token ids of type %s; integers were expected", chunk->shown, num_dtypes[t->dtype].name);
     if (ok) {
         chunk->token_count = t->dim[0];
         chunk->tokens = chunk->owned = base_big_alloc((size_t)t->dim[0], sizeof(int32_t), "token ids", err);

@@ -1,8 +1,8 @@
 // split: which samples are for calibration, selection and test; the same for the same files, fractions and seed.
 //
-// Classes are split label by label, so that each part has them in the same proportions. Documents are shuffled and split
-// whole. Text that was cut into windows is split into contiguous pieces, in order: windows beside each other share
-// sentences and names, and a shuffled split would test a model on the neighbourhood of what it was fitted to.
+// Classes are split label by label, so that each part has them in the same proportions. Documents are shuffled and
+// split whole. Text that was cut into windows is split into contiguous pieces, in order: windows beside each other
+// share sentences and names, and a shuffled split would test a model on the neighbourhood of what it was fitted to.
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,9 +10,9 @@
 #include "dataset/store.h"
 
 typedef struct splitter {
-    double fraction[3];  // sum 1
-    double carry[3];     // what rounding has kept back so far, so that totals come out right over many small groups
-    uint8_t *part;       // of each item
+    double fraction[3]; // sum 1
+    double carry[3];    // what rounding has kept back so far, so that totals come out right over many small groups
+    uint8_t *part;      // of each item
 } splitter;
 
 static splitter splitter_new(const data_spec *spec, uint8_t *part) {
@@ -24,7 +24,7 @@ static splitter splitter_new(const data_spec *spec, uint8_t *part) {
 
 // Give the first of n items to calib, the next to select, the last to test.
 static void assign(splitter *s, const int64_t *items, int64_t n) {
-    int rest = s->fraction[0] > 0 ? 0 : s->fraction[1] > 0 ? 1 : 2;  // takes what rounding leaves
+    int rest = s->fraction[0] > 0 ? 0 : s->fraction[1] > 0 ? 1 : 2; // takes what rounding leaves
     int64_t size[3] = {0}, left = n;
     for (int p = 2; p > rest; p--) {
         double want = (double)n * s->fraction[p] + s->carry[p];
@@ -44,7 +44,7 @@ static bool split_classes(splitter *s, const data_set *set, uint64_t seed, base_
     size_t groups = labelled ? (size_t)set->classes : 1;
     int64_t *at = base_calloc(groups + 1, sizeof *at);
     int64_t *items = base_big_alloc((size_t)set->count, sizeof *items, "the split of the samples", err);
-    for (int pass = 0; pass < 2 && items; pass++) {  // count, then place
+    for (int pass = 0; pass < 2 && items; pass++) { // count, then place
         for (size_t k = 0; k < set->store->chunk_count; k++) {
             const data_chunk *c = &set->store->chunks[k];
             for (int64_t i = 0; c->part == DATA_ALL && i < c->count; i++) {
@@ -57,7 +57,7 @@ static bool split_classes(splitter *s, const data_set *set, uint64_t seed, base_
         }
         for (size_t g = 0; pass == 0 && g < groups; g++) at[g + 1] += at[g];
     }
-    for (size_t g = 0; items && g < groups; g++) {  // now at[g] is the end of group g
+    for (size_t g = 0; items && g < groups; g++) { // now at[g] is the end of group g
         int64_t from = g ? at[g - 1] : 0;
         num_rng rng = num_rng_seed(seed, g);
         num_rng_shuffle(&rng, items + from, (size_t)(at[g] - from));

@@ -8,11 +8,11 @@
 #include "dataset/dataset.h"
 
 enum {
-    DATA_MAX_CLASSES = 1 << 20,       // labels above this are taken for a mistake
-    DATA_MAX_NAMED_LABELS = 1 << 16,  // different texts in a csv's label column
+    DATA_MAX_CLASSES = 1 << 20,      // labels above this are taken for a mistake
+    DATA_MAX_NAMED_LABELS = 1 << 16, // different texts in a csv's label column
     DATA_DEFAULT_WINDOW = 256
 };
-#define DATA_MAX_FILE ((size_t)4 << 30)  // largest file read into memory, and largest a .gz may inflate to
+#define DATA_MAX_FILE ((size_t)4 << 30) // largest file read into memory, and largest a .gz may inflate to
 
 typedef struct data_chunk {
     char *path;
@@ -22,19 +22,19 @@ typedef struct data_chunk {
     // features: values[count x product of dim]
     num_dtype dtype;
     const uint8_t *values;
-    int ndim;             // shape of a sample as the file has it
+    int ndim; // shape of a sample as the file has it
     int64_t dim[4];
-    int32_t *labels;      // [count]; NULL when unlabelled
-    bool named_labels;    // labels are indices into data_labels until data_labels_resolve
+    int32_t *labels;   // [count]; NULL when unlabelled
+    bool named_labels; // labels are indices into data_labels until data_labels_resolve
     // tokens
     int32_t *tokens;
     int64_t token_count;
-    int64_t *start;       // [count] first input of each sequence
-    int32_t *length;      // [count] inputs of each sequence; the targets are the tokens one later
-    int64_t *document;    // [count] the document each sequence is from; NULL when the text was cut into windows
+    int64_t *start;    // [count] first input of each sequence
+    int32_t *length;   // [count] inputs of each sequence; the targets are the tokens one later
+    int64_t *document; // [count] the document each sequence is from; NULL when the text was cut into windows
     // what the pointers point into
-    void *owned;          // base_big_alloc
-    num_npz npz;          // open when `mapped`
+    void *owned; // base_big_alloc
+    num_npz npz; // open when `mapped`
     bool mapped;
 } data_chunk;
 
@@ -42,18 +42,22 @@ struct data_store {
     data_chunk *chunks;
     size_t chunk_count;
     bool unlabelled;
-    int64_t inner;               // values of one channel
-    int channels;                // entries of gain and shift; 1 when all channels share one
-    float gain[16], shift[16];   // x = raw * gain + shift
-    char **characters;           // char level: UTF-8 of each id
-    bool bytes;                  // byte level: an id is a byte
+    int64_t inner;             // values of one channel
+    int channels;              // entries of gain and shift; 1 when all channels share one
+    float gain[16], shift[16]; // x = raw * gain + shift
+    char **characters;         // char level: UTF-8 of each id
+    bool bytes;                // byte level: an id is a byte
 };
 
 // The different texts seen in label columns, with where each was first seen.
 typedef struct data_labels {
-    struct data_label { char *text; const char *shown; int64_t line, column, uses; } *items;
+    struct data_label {
+        char *text;
+        const char *shown;
+        int64_t line, column, uses;
+    } * items;
     size_t count, capacity;
-    uint32_t *table;  // open addressing: index + 1, 0 empty
+    uint32_t *table; // open addressing: index + 1, 0 empty
     size_t table_size;
 } data_labels;
 
@@ -96,7 +100,7 @@ bool data_labels_from(const data_reader *r, data_chunk *c, num_dtype t, const vo
 bool data_cut(const data_spec *spec, data_chunk *c, base_err *err);
 // The next code point of UTF-8 text; -1 when the bytes are not valid UTF-8. Advances *p.
 int32_t data_utf8(const uint8_t **p, const uint8_t *end);
-int data_utf8_put(int32_t code, char out[5]);  // bytes written, NUL added
+int data_utf8_put(int32_t code, char out[5]); // bytes written, NUL added
 // Character level needs all texts at once when no vocabulary was given; this turns bytes into ids.
 bool data_text_ids(const data_spec *spec, data_set *set, base_err *err);
 

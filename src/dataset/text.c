@@ -1,7 +1,7 @@
 // text: plain text as ids, byte by byte or character by character, and the cut of tokens into sequences.
 //
-// A sequence of n inputs predicts n tokens: target i is the token after input i. Windows follow each other without a gap,
-// so that over a whole file every token but the first is predicted exactly once.
+// A sequence of n inputs predicts n tokens: target i is the token after input i. Windows follow each other without a
+// gap, so that over a whole file every token but the first is predicted exactly once.
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,7 +18,7 @@ int32_t data_utf8(const uint8_t **p, const uint8_t *end) {
         if ((s[i] & 0xC0) != 0x80) return -1;
         code = code << 6 | (s[i] & 0x3F);
     }
-    static const int32_t least[] = {0, 0x80, 0x800, 0x10000};  // longer forms than needed are not valid
+    static const int32_t least[] = {0, 0x80, 0x800, 0x10000}; // longer forms than needed are not valid
     if (code < least[extra] || code >= CODE_POINTS || (code >= 0xD800 && code < 0xE000)) return -1;
     *p = s + extra + 1;
     return code;
@@ -39,18 +39,45 @@ bool data_read_text(data_reader *r, const data_source *source, data_chunk *chunk
     chunk->owned = num_gunzip(chunk->path, DATA_MAX_FILE, &bytes, err);
     if (!chunk->owned) return false;
     chunk->values = chunk->owned;
-    chunk->token_count = (int64_t)bytes;  // bytes until data_text_ids
+    chunk->token_count = (int64_t)bytes; // bytes until data_text_ids
     if (bytes < 2) return base_fail(err, "%s: %zu bytes of text; at least 2 were expected", chunk->shown, bytes);
     return true;
 }
 
 // ---- character level ----------------------------------------------------------------------------------------------
 
+// Ids of code points, in pages of 256 so that a text of few scripts touches little memory.
 typedef struct char_map {
-    int32_t *id;     // [CODE_POINTS] id + 1; 0: not in the vocabulary
-    int32_t *code;   // of each id
-    int64_t count;
+    int32_t *page[CODE_POINTS / 256]; // id + 1; 0: not in the vocabulary
+    int32_t *code;                    // of each id
+    int64_t count, capacity;
 } char_map;
+
+static int32_t *slot_of(char_map *m, int32_t code) {
+    int32_t **page = &m->page[code / 256];
+    if (!*page) *page = base_calloc(256, sizeof **page);
+    return &(*page)[code % 256];
+}
+
+static int32_t id_of(const char_map *m, int32_t code) { // -1: none
+    const int32_t *page = m->page[code / 256];
+    return page ? page[code % 256] - 1 : -1;
+}
+
+static void add_code(char_map *m, int32_t code) {
+    if (m->count == m->capacity) {
+        m->capacity = m->capacity ? 2 * m->capacity : 128;
+        m->code = base_realloc(m->code, (size_t)m->capacity, sizeof *m->code);
+    }
+    m->code[m->count++] = code;
+    *slot_of(m, code) = (int32_t)m->count;
+}
+
+static void char_map_free(char_map *m) {
+    for (size_t i = 0; i < CODE_POINTS / 256; i++) free(m->page[i]);
+    free(m->code);
+    free(m);
+}
 
 static bool text_fail(const data_chunk *c, const uint8_t *at, int32_t code, base_err *err) {
     int64_t line = 1, column = 1;
@@ -59,7 +86,8 @@ static bool text_fail(const data_chunk *c, const uint8_t *at, int32_t code, base
         if ((*p & 0xC0) != 0x80 || *p == '\n') column++;
     }
     if (code < 0)
-        return base_fail(err, "%s, line %lld, column %lld: byte 0x%02x is not valid UTF-8 (level = \"byte\" reads any file)",
+        return base_fail(err,
+                         "%s, line %lld, column %lld: byte 0x%02x is not valid UTF-8 (level = \"byte\" reads any file)",
                          c->shown, (long long)line, (long long)column, *at);
     char text[5] = "";
     if (code >= 32) data_utf8_put(code, text);
@@ -79,13 +107,13 @@ static bool map_given(char_map *m, const char *vocabulary, base_err *err) {
     while (p < end) {
         int32_t code = data_utf8(&p, end);
         char text[5] = "", shown[16];
-        if (code < 0) return base_fail(err, "the vocabulary is not valid UTF-8 at character %lld", (long long)m->count + 1);
+        if (code < 0)
+            return base_fail(err, "the vocabulary is not valid UTF-8 at character %lld", (long long)m->count + 1);
         if (code >= 32) data_utf8_put(code, text);
         base_clean(shown, sizeof shown, text);
-        if (m->id[code])
+        if (id_of(m, code) >= 0)
             return base_fail(err, "the vocabulary has character '%s' (U+%04X) twice", shown, (unsigned)code);
-        m->code[m->count++] = code;
-        m->id[code] = (int32_t)m->count;
+        add_code(m, code);
     }
     return true;
 }
@@ -98,13 +126,14 @@ static bool map_found(char_map *m, const data_set *set, base_err *err) {
             const uint8_t *at = p;
             int32_t code = data_utf8(&p, end);
             if (code <= 0) return text_fail(c, at, code, err);
-            m->id[code] = 1;
+            *slot_of(m, code) = 1;
         }
     }
     for (int32_t code = 1; code < CODE_POINTS; code++) {
-        if (!m->id[code]) continue;
-        m->code[m->count++] = code;
-        m->id[code] = (int32_t)m->count;
+        if (!m->page[code / 256])
+            code |= 255; // the whole page
+        else if (id_of(m, code) >= 0)
+            add_code(m, code);
     }
     return true;
 }
@@ -122,10 +151,11 @@ static bool chunk_ids(data_chunk *c, const char_map *m, base_err *err) {
         }
         const uint8_t *at = p;
         int32_t code = data_utf8(&p, end);
-        if (code < 0 || !m->id[code])
+        int32_t id = code < 0 ? -1 : id_of(m, code);
+        if (id < 0)
             ok = text_fail(c, at, code, err);
         else
-            tokens[n++] = m->id[code] - 1;
+            tokens[n++] = id;
     }
     if (!ok) {
         base_big_free(tokens);
@@ -161,25 +191,21 @@ bool data_text_ids(const data_spec *spec, data_set *set, base_err *err) {
     }
     if (!by_char && spec->vocabulary)
         return base_fail(err, "a vocabulary is given, but level is \"byte\": bytes are their own ids");
-    char_map m = {0};
+    char_map *m = by_char ? base_alloc(sizeof *m) : NULL;
     bool ok = true;
     if (by_char) {
-        m.id = base_calloc(CODE_POINTS, sizeof *m.id);
-        m.code = base_calloc(CODE_POINTS, sizeof *m.code);
-        ok = spec->vocabulary ? map_given(&m, spec->vocabulary, err) : map_found(&m, set, err);
-        if (ok && m.count == 0) ok = base_fail(err, "the vocabulary is empty");
+        ok = spec->vocabulary ? map_given(m, spec->vocabulary, err) : map_found(m, set, err);
+        if (ok && m->count == 0) ok = base_fail(err, "the vocabulary is empty");
     } else {
         set->classes = 256;
         set->store->bytes = true;
     }
-    for (size_t k = 0; k < set->store->chunk_count && ok; k++)
-        ok = chunk_ids(&set->store->chunks[k], by_char ? &m : NULL, err);
-    if (ok && by_char) keep_vocabulary(set, &m);
+    for (size_t k = 0; k < set->store->chunk_count && ok; k++) ok = chunk_ids(&set->store->chunks[k], m, err);
+    if (ok && by_char) keep_vocabulary(set, m);
     if (ok && spec->vocabulary_size && spec->vocabulary_size != set->classes)
         ok = base_fail(err, "vocabulary_size = %lld, but the %s has %lld", (long long)spec->vocabulary_size,
                        by_char ? "vocabulary" : "byte level", (long long)set->classes);
-    free(m.id);
-    free(m.code);
+    if (m) char_map_free(m);
     return ok;
 }
 

@@ -168,7 +168,8 @@ static bool grow(void **array, size_t *capacity, size_t count, size_t size, base
 static bool fetch_features(const data_view *view, int64_t from, data_batch *b, base_err *err) {
     const data_set *set = view->set;
     size_t values;
-    if (!base_mul((size_t)b->count, (size_t)set->sample_values, &values)) return base_fail(err, "the batch is too large");
+    if (!base_mul((size_t)b->count, (size_t)set->sample_values, &values))
+        return base_fail(err, "the batch is too large");
     if (!grow((void **)&b->x, &b->capacity[0], values, sizeof *b->x, err)) return false;
     if (set->store->unlabelled) {
         base_big_free(b->labels);
@@ -209,8 +210,8 @@ static bool fetch_tokens(const data_view *view, int64_t from, data_batch *b, bas
 
 bool data_fetch(const data_view *view, int64_t from, int64_t count, data_batch *batch, base_err *err) {
     if (from < 0 || count < 1 || from > view->count || count > view->count - from)
-        return base_fail(err, "samples %lld to %lld were asked of %s, which has %lld", (long long)from,
-                         (long long)(from + count - 1), view->label, (long long)view->count);
+        return base_fail(err, "%lld samples from %lld on were asked of %s, which has %lld", (long long)count,
+                         (long long)from, view->label, (long long)view->count);
     if (batch->kind != view->set->kind) data_batch_free(batch);
     batch->kind = view->set->kind;
     batch->count = count;

@@ -1,4 +1,5 @@
-// Convolution through unfolded patches and matrix products, in tiles of output positions that stay in cache.
+// Convolution: directly (conv_direct.c) where a plane fills a vector, else through unfolded patches and matrix
+// products; backward through patches, in tiles of output positions that stay in cache.
 #include "engine/conv.h"
 
 // Values of a tile of patches (256 KiB).
@@ -8,28 +9,67 @@ static int64_t tile_rows(const conv_shape *s) {
     return op_max(1, op_min(s->oh * s->ow, op_max(16, TILE / s->k)));
 }
 
+// Images whose patches are multiplied together when planes are small.
+static int64_t tile_images(const conv_shape *s) {
+    return op_max(1, op_min(s->n, TILE / (s->k * s->oh * s->ow)));
+}
+
 size_t engine_conv2d_scratch(const engine_args *a) {
     const conv_shape s = conv_shape_of(a->node, &a->in_shape[0]);
-    return 2 * (size_t)(tile_rows(&s) * s.k);
+    const size_t backward = 2 * (size_t)(tile_rows(&s) * s.k);
+    size_t forward = (size_t)(tile_images(&s) * s.oh * s.ow * (s.k + s.og));
+    if (conv_direct_fits(&s)) forward = conv_direct_scratch(&s) + (a->prepared ? 0 : conv_direct_packed(&s) + 16);
+    return forward > backward ? forward : backward;
+}
+
+size_t engine_conv2d_prepared(const engine_args *a) {
+    const conv_shape s = conv_shape_of(a->node, &a->in_shape[0]);
+    return conv_direct_fits(&s) ? conv_direct_packed(&s) : 0;
+}
+
+void engine_conv2d_prepare(const engine_args *a, float *prepared) {
+    const conv_shape s = conv_shape_of(a->node, &a->in_shape[0]);
+    if (conv_direct_fits(&s)) conv_direct_pack(&s, a->param[0], prepared);
+}
+
+// Patches of several images as rows, one product a group, and the results dealt out to their planes.
+static void forward_unfolded(const engine_args *a, const conv_shape *s) {
+    const int64_t positions = s->oh * s->ow, most = tile_images(s);
+    float *patches = a->scratch, *product = patches + most * positions * s->k;
+    const float *bias = a->param[1];
+    for (int64_t n = 0; n < s->n; n += most) {
+        const int64_t images = op_min(most, s->n - n), rows = images * positions;
+        for (int64_t g = 0; g < s->groups; g++) {
+            for (int64_t i = 0; i < images; i++)
+                conv_unfold(s, a->in[0] + ((n + i) * s->c + g * s->cg) * s->h * s->w, 0, positions,
+                            patches + i * positions * s->k);
+            num_gemm1(false, true, rows, s->og, s->k, 1, patches, s->k, a->param[0] + g * s->og * s->k, s->k, 0,
+                      product, s->og);
+            for (int64_t r = 0; r < rows; r++) {
+                float *y = a->out[0] + ((n + r / positions) * s->oc + g * s->og) * positions + r % positions;
+                for (int64_t o = 0; o < s->og; o++)
+                    y[o * positions] = product[r * s->og + o] + (bias ? bias[g * s->og + o] : 0);
+            }
+        }
+    }
 }
 
 void engine_conv2d_forward(const engine_args *a) {
     const conv_shape s = conv_shape_of(a->node, &a->in_shape[0]);
-    const int64_t plane = s.h * s.w, positions = s.oh * s.ow, tile = tile_rows(&s);
-    for (int64_t n = 0; n < s.n; n++)
-        for (int64_t g = 0; g < s.groups; g++) {
-            const float *x = a->in[0] + (n * s.c + g * s.cg) * plane;
-            float *y = a->out[0] + (n * s.oc + g * s.og) * positions;
-            for (int64_t p = 0; p < positions; p += tile) {
-                const int64_t rows = op_min(tile, positions - p);
-                conv_unfold(&s, x, p, p + rows, a->scratch);
-                num_gemm1(false, true, s.og, rows, s.k, 1, a->param[0] + g * s.og * s.k, s.k, a->scratch, s.k, 0, y + p,
-                          positions);
-            }
-        }
-    if (!a->param[1]) return;
-    for (int64_t p = 0; p < s.n * s.oc; p++)
-        for (int64_t i = 0; i < positions; i++) a->out[0][p * positions + i] += a->param[1][p % s.oc];
+    if (!conv_direct_fits(&s)) {
+        forward_unfolded(a, &s);
+        return;
+    }
+    const conv_finish finish = {.bias = a->param[1]};
+    const float *packed = a->prepared;
+    float *rest = a->scratch;
+    if (!packed) {
+        const size_t count = (conv_direct_packed(&s) + 15) / 16 * 16;
+        conv_direct_pack(&s, a->param[0], a->scratch);
+        packed = a->scratch;
+        rest += count;
+    }
+    conv_direct(&s, a->in[0], packed, &finish, a->out[0], rest);
 }
 
 void engine_conv2d_backward(const engine_args *a) {

@@ -2,6 +2,7 @@
 #ifndef VISE_ENGINE_CONV_H
 #define VISE_ENGINE_CONV_H
 
+#include "engine/conv_tile.h"
 #include "engine/ops.h"
 
 typedef struct conv_shape {
@@ -16,5 +17,13 @@ conv_shape conv_shape_of(const model_node *node, const model_shape *in);
 void conv_unfold(const conv_shape *s, const float *x, int64_t from, int64_t to, float *rows);
 // The reverse: adds rows to the planes they came from.
 void conv_fold_add(const conv_shape *s, const float *rows, int64_t from, int64_t to, float *dx);
+
+// Direct convolution (conv_direct.c), for planes of at least one vector of positions.
+bool conv_direct_fits(const conv_shape *s);
+size_t conv_direct_packed(const conv_shape *s); // floats of the packed weight
+void conv_direct_pack(const conv_shape *s, const float *weight, float *packed);
+size_t conv_direct_scratch(const conv_shape *s); // floats; without the packed weight
+void conv_direct(const conv_shape *s, const float *x, const float *packed, const conv_finish *finish, float *y,
+                 float *scratch);
 
 #endif

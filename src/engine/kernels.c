@@ -8,7 +8,8 @@
 
 const engine_kernel engine_kernels[MODEL_OPS] = {
     [MODEL_LINEAR] = {PAIR(linear)},
-    [MODEL_CONV2D] = {PAIR(conv2d), .scratch = engine_conv2d_scratch},
+    [MODEL_CONV2D] = {PAIR(conv2d), .scratch = engine_conv2d_scratch, .prepared = engine_conv2d_prepared,
+                      .prepare = engine_conv2d_prepare},
     [MODEL_BATCH_NORM] = {PAIR(batch_norm), .scratch = engine_batch_norm_scratch, .save = engine_batch_norm_save,
                           .whole_batch = true, .in_place = true},
     [MODEL_LAYER_NORM] = {PAIR(layer_norm), .save = engine_layer_norm_save, .in_place = true},

@@ -40,6 +40,8 @@ ENGINE_OP(cross_entropy);
 ENGINE_OP(mse);
 
 size_t engine_conv2d_scratch(const engine_args *a);
+size_t engine_conv2d_prepared(const engine_args *a);
+void engine_conv2d_prepare(const engine_args *a, float *prepared);
 size_t engine_batch_norm_scratch(const engine_args *a);
 size_t engine_batch_norm_save(const engine_args *a);
 size_t engine_layer_norm_save(const engine_args *a);

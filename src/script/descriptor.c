@@ -15,10 +15,10 @@
 typedef struct descriptor {
     lua_State *L;
     data_spec *spec;
-    const char *folder;  // of the descriptor
+    const char *folder; // of the descriptor
     bool split_given;
-    int means, stds;     // entries of mean and std
-    const char *key;     // being read, for messages
+    int means, stds; // entries of mean and std
+    const char *key; // being read, for messages
     base_err *err;
 } descriptor;
 
@@ -44,7 +44,9 @@ static bool wrong(descriptor *d, int index, const char *expected) {
 // ---- plain values -------------------------------------------------------------------------------------------------
 
 static const descriptor_key *key_of(const char *name);
-static void *member(descriptor *d) { return (char *)d->spec + key_of(d->key)->offset; }
+static void *member(descriptor *d) {
+    return (char *)d->spec + key_of(d->key)->offset;
+}
 
 static bool text_at(descriptor *d, int index, char **out) {
     size_t length = 0;
@@ -56,7 +58,9 @@ static bool text_at(descriptor *d, int index, char **out) {
     return true;
 }
 
-static bool read_text(descriptor *d, int index) { return text_at(d, index, member(d)); }
+static bool read_text(descriptor *d, int index) {
+    return text_at(d, index, member(d));
+}
 
 static bool read_note(descriptor *d, int index) {
     return lua_type(d->L, index) == LUA_TSTRING || wrong(d, index, "text");
@@ -129,7 +133,8 @@ static bool read_label(descriptor *d, int index) {
 
 static bool read_level(descriptor *d, int index) {
     if (!text_at(d, index, &d->spec->level)) return false;
-    return !strcmp(d->spec->level, "byte") || !strcmp(d->spec->level, "char") || wrong(d, index, "\"byte\" or \"char\"");
+    return !strcmp(d->spec->level, "byte") || !strcmp(d->spec->level, "char") ||
+           wrong(d, index, "\"byte\" or \"char\"");
 }
 
 // ---- lists --------------------------------------------------------------------------------------------------------
@@ -304,8 +309,10 @@ static bool add_source(descriptor *d, int index, int role) {
 }
 
 static int role_of(const char *key) {
-    return !strcmp(key, "data") ? ROLE_DATA : !strcmp(key, "select") ? ROLE_SELECT : !strcmp(key, "test") ? ROLE_TEST
-                                                                                                        : ROLE_CALIB;
+    return !strcmp(key, "data")     ? ROLE_DATA
+           : !strcmp(key, "select") ? ROLE_SELECT
+           : !strcmp(key, "test")   ? ROLE_TEST
+                                    : ROLE_CALIB;
 }
 
 static bool read_files(descriptor *d, int index) {
@@ -326,13 +333,13 @@ static bool settle_parts(descriptor *d) {
     data_spec *s = d->spec;
     bool own[4] = {false};
     for (size_t i = 0; i < s->source_count; i++) own[s->sources[i].part] = true;
-    if (!s->source_count)
-        return base_fail(d->err, "no files are named: say data = \"...\", or calib, select and test");
+    if (!s->source_count) return base_fail(d->err, "no files are named: say data = \"...\", or calib, select and test");
     bool shared = own[ROLE_DATA] || (own[ROLE_CALIB] && !(own[ROLE_SELECT] && own[ROLE_TEST]));
     if (!own[ROLE_DATA]) own[ROLE_CALIB] = own[ROLE_CALIB] && !shared;
     for (size_t i = 0; i < s->source_count; i++) {
         int role = s->sources[i].part;
-        s->sources[i].part = role == ROLE_DATA || (role == ROLE_CALIB && !own[ROLE_CALIB]) ? DATA_ALL : role - ROLE_CALIB;
+        s->sources[i].part =
+            role == ROLE_DATA || (role == ROLE_CALIB && !own[ROLE_CALIB]) ? DATA_ALL : role - ROLE_CALIB;
     }
     if (!shared) return true;
     static const double usual[3] = {0.7, 0.1, 0.2};
@@ -373,8 +380,8 @@ static char *real_root(void) {
     return given && *given ? base_strdup(given) : base_join(base_home(), "../shared/real");
 }
 
-// A descriptor reads below its own folder, the folder Vise was started in, Vise's own data and the real data; a stranger's
-// descriptor cannot look elsewhere.
+// A descriptor reads below its own folder, the folder Vise was started in, Vise's own data and the real data; a
+// stranger's descriptor cannot look elsewhere.
 static bool allowed(descriptor *d, const char *path) {
     char *real = real_root();
     const char *const roots[] = {d->folder, ".", base_home(), real};
@@ -402,7 +409,8 @@ static bool settle_folder(descriptor *d) {
     free(s->folder);
     s->folder = joined;
     for (size_t i = 0; i < s->source_count; i++)
-        if (!allowed(d, s->sources[i].path) || (s->sources[i].labels && !allowed(d, s->sources[i].labels))) return false;
+        if (!allowed(d, s->sources[i].path) || (s->sources[i].labels && !allowed(d, s->sources[i].labels)))
+            return false;
     if (base_is_dir(s->folder)) return true;
     char shown[200];
     base_clean(shown, sizeof shown, s->folder);
@@ -479,7 +487,7 @@ data_spec *script_dataset_table(lua_State *L, int index, const char *folder, bas
 
 int script_real(lua_State *L) {
     const char *relative = luaL_checkstring(L, 1);
-    char path[2048];  // on the stack: what follows may raise
+    char path[2048]; // on the stack: what follows may raise
     char *root = real_root(), *joined = base_join(root, relative);
     size_t n = strlen(joined) < sizeof path ? strlen(joined) : sizeof path - 1;
     bool there = !joined[n] && (base_is_dir(joined) || base_is_file(joined));

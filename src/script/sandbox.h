@@ -13,12 +13,12 @@
 #include "script/script.h"
 
 enum { SCRIPT_MEMORY = 64 << 20 };    // bytes, the usual memory limit
-enum { SCRIPT_TEXT_LIMIT = 4 << 20 };  // bytes of a Lua file
+enum { SCRIPT_TEXT_LIMIT = 4 << 20 }; // bytes of a Lua file
 
 // `owner` is the word for this file in messages ("recipe", "architecture", "view"); `job` may be NULL and must outlive
 // the state. NULL only when memory is out.
 lua_State *script_state_new(const char *owner, size_t memory_limit, base_job *job);
-void script_state_free(lua_State *L);  // runs the finalisers of handles
+void script_state_free(lua_State *L); // runs the finalisers of handles
 
 // Compile `text` (never bytecode) and push it as a function; `path` is for messages and for require, which finds
 // lua/vise/NAME.lua and NAME.lua in the folder of the first file loaded. On failure nothing is pushed.
@@ -41,8 +41,8 @@ bool script_register(lua_State *L, const luaL_Reg *functions, base_err *err) BAS
 _Noreturn void script_raise(lua_State *L, const base_err *err);
 _Noreturn void script_error(lua_State *L, const char *fmt, ...) BASE_PRINTF(2, 3);
 base_job *script_job(lua_State *L);
-const char *script_folder(lua_State *L);  // of the first file loaded; owned by the state
-void script_set_context(lua_State *L, void *context);  // what the state's own functions need
+const char *script_folder(lua_State *L);              // of the first file loaded; owned by the state
+void script_set_context(lua_State *L, void *context); // what the state's own functions need
 void *script_context(lua_State *L);
 // Give up now with this status, as the cancel flag does: no pcall in the script can go on. Raises.
 _Noreturn void script_stop(lua_State *L, base_status status, const char *text);
@@ -50,7 +50,7 @@ _Noreturn void script_stop(lua_State *L, base_status status, const char *text);
 // Private to the sandbox's own files.
 typedef struct script_chunk {
     char *path, *text;
-    char short_src[LUA_IDSIZE];  // as Lua writes it in messages
+    char short_src[LUA_IDSIZE]; // as Lua writes it in messages
 } script_chunk;
 
 typedef struct script_box {
@@ -59,9 +59,10 @@ typedef struct script_box {
     base_job *job;
     void *context;
     size_t used, limit;
-    bool starved;              // an allocation was refused
-    double seconds, deadline;  // time limit of the innermost call; deadline 0: none
-    bool stopped;              // sticky: cancelled or out of time
+    bool starved;             // an allocation was refused
+    int depth;                // calls now nested
+    double seconds, deadline; // time limit of the innermost call, in the thread's own time; deadline 0: none
+    bool stopped;             // sticky: cancelled or out of time
     base_err stop;
     int stop_line;
     int stop_chunk;
@@ -70,14 +71,16 @@ typedef struct script_box {
     char *folder;
     // Filled by the message handler, read by script_pcall.
     char message[720];
-    int line, chunk;  // -1: not known
+    int line, chunk; // -1: not known
 } script_box;
 script_box *script_box_of(lua_State *L);
-bool script_box_expired(script_box *box);  // cancelled or out of time: marks the box as stopped
-int script_box_chunk(const script_box *box, const char *short_src);  // -1: none
-int script_open_libraries(lua_State *L);     // lua_CFunction
-int script_open_strings(lua_State *L);       // lua_CFunction: string with bounded patterns; leaves it on the stack
-int script_message_handler(lua_State *L);    // lua_CFunction
+bool script_box_expired(script_box *box); // cancelled or out of time: marks the box as stopped
+int script_box_chunk(const script_box *box, const char *short_src); // -1: none
+// Raise when the box is stopped or expired; for loops of C functions.
+void script_check_stop(lua_State *L);
+int script_open_libraries(lua_State *L);  // lua_CFunction
+int script_open_strings(lua_State *L);    // lua_CFunction: string with bounded patterns; leaves it on the stack
+int script_message_handler(lua_State *L); // lua_CFunction
 void script_format_error(script_box *box, int status, base_err *err);
 
 #endif

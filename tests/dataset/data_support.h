@@ -30,7 +30,9 @@ static inline const char *file_of(const char *name, const void *bytes, size_t co
     return path;
 }
 
-static inline const char *text_file(const char *name, const char *text) { return file_of(name, text, strlen(text)); }
+static inline const char *text_file(const char *name, const char *text) {
+    return file_of(name, text, strlen(text));
+}
 
 // Opens and frees the spec; the test fails with the sentence when it does not open.
 static inline data_set *open_spec(data_spec *s) {

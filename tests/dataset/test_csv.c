@@ -37,10 +37,10 @@ static void header_is_found(void **state) {
     values_are(set, 2, (float[]){1, 2, 4, 5}, (int32_t[]){3, 6});
     assert_int_equal(set->classes, 7);
     data_close(set);
-    set = open_spec(csv("0,1,digit\n1,2,3\n4,5,6\n"));  // columns named by numbers
+    set = open_spec(csv("0,1,digit\n1,2,3\n4,5,6\n")); // columns named by numbers
     values_are(set, 2, (float[]){1, 2, 4, 5}, (int32_t[]){3, 6});
     data_close(set);
-    set = open_spec(csv("0.5,1,red\n1,2,green\n4,5,red\n"));  // words are labels, not names of columns
+    set = open_spec(csv("0.5,1,red\n1,2,green\n4,5,red\n")); // words are labels, not names of columns
     values_are(set, 3, (float[]){0.5f, 1, 1, 2, 4, 5}, (int32_t[]){1, 0, 1});
     assert_string_equal(set->class_names[0], "green");
     data_close(set);
@@ -62,8 +62,11 @@ static void header_is_said(void **state) {
 
 static void label_columns(void **state) {
     (void)state;
-    static const struct { const char *column; int32_t label; float x[2]; } cases[] = {
-        {"kind", 5, {1, 2}}, {"2", 5, {1, 2}}, {"-1", 2, {1, 5}}, {"1", 1, {5, 2}}, {"-3", 1, {5, 2}}};
+    static const struct {
+        const char *column;
+        int32_t label;
+        float x[2];
+    } cases[] = {{"kind", 5, {1, 2}}, {"2", 5, {1, 2}}, {"-1", 2, {1, 5}}, {"1", 1, {5, 2}}, {"-3", 1, {5, 2}}};
     for (size_t i = 0; i < 5; i++) {
         data_spec *s = csv("w,kind,h\n1,5,2\n");
         s->label_column = base_strdup(cases[i].column);
@@ -87,7 +90,7 @@ static void quotes_blanks_delimiters(void **state) {
     set = open_spec(spec_of(text_file("t.tsv", "1\t2\t0\n"), NULL));
     values_are(set, 1, (float[]){1, 2}, (int32_t[]){0});
     data_close(set);
-    set = open_spec(csv("1,2,0\r3,4,1\r"));  // line ends of old Macs, no newline anywhere
+    set = open_spec(csv("1,2,0\r3,4,1\r")); // line ends of old Macs, no newline anywhere
     values_are(set, 2, (float[]){1, 2, 3, 4}, (int32_t[]){0, 1});
     data_close(set);
 }
@@ -127,7 +130,7 @@ static void unlabelled(void **state) {
     data_close(set);
     s = csv("1,2.5,9\n3,4.5,8\n");
     s->unlabelled = true;
-    s->label_column = base_strdup("2");  // a column to leave out
+    s->label_column = base_strdup("2"); // a column to leave out
     set = open_spec(s);
     values_are(set, 2, (float[]){1, 9, 3, 8}, NULL);
     data_close(set);
@@ -135,7 +138,9 @@ static void unlabelled(void **state) {
 
 static void malformed(void **state) {
     (void)state;
-    static const struct { const char *text, *words; } cases[] = {
+    static const struct {
+        const char *text, *words;
+    } cases[] = {
         {"", "no rows|0 bytes"},
         {"\n\n  \n", "no rows"},
         {"a,b,c\n", "no rows|only a header"},
@@ -221,11 +226,16 @@ static void rows_of_many_files(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(plain),          cmocka_unit_test(header_is_found),
-        cmocka_unit_test(header_is_said), cmocka_unit_test(label_columns),
-        cmocka_unit_test(quotes_blanks_delimiters), cmocka_unit_test(classes_by_name),
-        cmocka_unit_test(scale_and_shape), cmocka_unit_test(unlabelled),
-        cmocka_unit_test(malformed),      cmocka_unit_test(malformed_by_spec),
+        cmocka_unit_test(plain),
+        cmocka_unit_test(header_is_found),
+        cmocka_unit_test(header_is_said),
+        cmocka_unit_test(label_columns),
+        cmocka_unit_test(quotes_blanks_delimiters),
+        cmocka_unit_test(classes_by_name),
+        cmocka_unit_test(scale_and_shape),
+        cmocka_unit_test(unlabelled),
+        cmocka_unit_test(malformed),
+        cmocka_unit_test(malformed_by_spec),
         cmocka_unit_test(rows_of_many_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -85,7 +85,7 @@ static void cifar10(void **state) {
     data_batch b = {0};
     base_err err = {0};
     assert_true(data_fetch(test, 0, 4, &b, &err));
-    static const int32_t first[] = {3, 8, 8, 0};  // cat, ship, ship, airplane
+    static const int32_t first[] = {3, 8, 8, 0}; // cat, ship, ship, airplane
     for (int i = 0; i < 4; i++) assert_int_equal(b.labels[i], first[i]);
     data_batch_free(&b);
     data_view_free(test);

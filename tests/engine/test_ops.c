@@ -35,6 +35,9 @@ static const op_case cases[] = {
     {MODEL_CONV2D, "out=5 kernel_h=5 kernel_w=5 pad_top=4 pad_left=4 pad_bottom=4 pad_right=4", "1x2x2x3"},
     {MODEL_CONV2D, "out=1 bias=0", "1x1x3x3"},
     {MODEL_CONV2D, "out=10 pad_top=1 pad_left=1 pad_bottom=1 pad_right=1", "1x80x5x7"},
+    {MODEL_CONV2D, "out=3 kernel_h=1 kernel_w=1", "1x1170x4x5"},
+    {MODEL_CONV2D, "out=2 pad_top=1 pad_left=1 pad_bottom=1 pad_right=1", "1x130x4x5"},
+    {MODEL_CONV2D, "out=2 stride_h=4 stride_w=3 kernel_h=2 kernel_w=2", "2x3x17x14"},
 
     {MODEL_BATCH_NORM, "", "3x5"},
     {MODEL_BATCH_NORM, "affine=0", "2x3x4x5"},

@@ -1,0 +1,48 @@
+// Inner kernels of direct convolution for each vector unit, and the choice of the one this CPU has. They are written
+// once, with the compiler's vector types, in conv_tile.inc.h. Products and sums may be contracted to one instruction
+// in this file only: that is what a vector unit is fast at.
+#include "engine/conv_tile.h"
+
+#if defined(__clang__)
+#pragma clang fp contract(fast)
+#elif defined(__GNUC__)
+#pragma GCC optimize("fp-contract=fast")
+#endif
+
+#if defined(__x86_64__)
+#define LANES 16
+#define NAME(x) v4_##x
+#define TARGET __attribute__((target("arch=x86-64-v4")))
+#define MANY 1
+#define UNIT_NAME "avx512"
+#include "engine/conv_tile.inc.h"
+
+#define LANES 8
+#define NAME(x) v3_##x
+#define TARGET __attribute__((target("arch=x86-64-v3")))
+#define MANY 0
+#define UNIT_NAME "avx2"
+#include "engine/conv_tile.inc.h"
+#endif
+
+#define LANES 4
+#define NAME(x) base_##x
+#define TARGET
+#if defined(__aarch64__)
+#define MANY 1
+#else
+#define MANY 0
+#endif
+#define UNIT_NAME "128-bit"
+#include "engine/conv_tile.inc.h"
+
+const conv_unit *conv_best_unit(void) {
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512cd"))
+        return &v4_unit;
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2"))
+        return &v3_unit;
+#endif
+    return &base_unit;
+}

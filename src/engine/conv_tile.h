@@ -1,0 +1,44 @@
+// Private to engine/: the inner kernels of direct convolution, one set for each kind of vector unit.
+//
+// A tile is `width` output channels by some vectors of output positions, held in registers over all taps. A tap is one
+// (channel, kh, kw): its weight is broadcast, and its input vector stands at a fixed offset from the position's,
+// because the caller lays the input out so (conv_direct.c).
+#ifndef VISE_ENGINE_CONV_TILE_H
+#define VISE_ENGINE_CONV_TILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// What to do with the sums of one block of output channels before they are stored.
+typedef struct conv_finish {
+    bool load;                  // start from what the output holds (a later part of the taps), else from the bias
+    const float *bias;          // [valid], or NULL: 0
+    const float *scale, *shift; // [valid] y = y scale + shift, or NULL
+    const float *add;           // same places as the output: y = y + add, or NULL
+    bool relu;
+} conv_finish;
+
+typedef struct conv_strip {
+    const float *weight;  // [taps x width], packed
+    const ptrdiff_t *tap; // [taps] offset of a tap's input from the position's
+    int64_t taps;
+    const float *x;               // + x_at[v] + tap[t]
+    const ptrdiff_t *x_at, *y_at; // [vectors] where the vectors of positions stand
+    int64_t vectors;
+    float *y; // + y_at[v] + channel * y_step
+    int64_t y_step;
+    int valid; // channels of the block that exist, <= width
+} conv_strip;
+
+typedef struct conv_unit {
+    const char *name;
+    int lanes;     // floats in a vector
+    int widths[3]; // block widths, descending, 0 ends
+    // Runs all vectors of a strip for the block width widths[i].
+    void (*strip[3])(const conv_strip *s, const conv_finish *f);
+} conv_unit;
+
+const conv_unit *conv_best_unit(void);
+
+#endif

@@ -1,0 +1,114 @@
+// Body of one conv_unit, included by conv_tile.c once for each vector unit with
+//   LANES  floats in a vector, NAME(x) its functions' names, TARGET their attribute,
+//   MANY   1 where 32 vector registers exist (24 sums in a tile), else 0 (12).
+
+typedef float NAME(vec) __attribute__((vector_size(LANES * 4)));
+typedef int32_t NAME(bits) __attribute__((vector_size(LANES * 4)));
+typedef float NAME(mem) __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
+
+// WIDTH channels by COUNT vectors; both are constants where this is inlined, so the sums stay in registers.
+TARGET static inline __attribute__((always_inline)) void NAME(tile)(const conv_strip *s, const conv_finish *f,
+                                                                    int64_t at, const int WIDTH, const int COUNT) {
+    NAME(vec) sum[8][8];
+    const float *x[8], *weight = s->weight;
+    const ptrdiff_t *tap = s->tap;
+#pragma GCC unroll 8
+    for (int v = 0; v < COUNT; v++) {
+        x[v] = s->x + s->x_at[at + v];
+#pragma GCC unroll 8
+        for (int o = 0; o < WIDTH; o++) {
+            const NAME(vec) zero = {0};
+            sum[o][v] = zero;
+            if (o >= s->valid) continue;
+            if (f->load)
+                sum[o][v] = *(const NAME(mem) *)(s->y + s->y_at[at + v] + o * s->y_step);
+            else if (f->bias)
+                sum[o][v] = zero + f->bias[o];
+        }
+    }
+    for (int64_t t = 0; t < s->taps; t++, weight += WIDTH) {
+        NAME(vec) in[8];
+#pragma GCC unroll 8
+        for (int v = 0; v < COUNT; v++) in[v] = *(const NAME(mem) *)(x[v] + tap[t]);
+#pragma GCC unroll 8
+        for (int o = 0; o < WIDTH; o++)
+#pragma GCC unroll 8
+            for (int v = 0; v < COUNT; v++) sum[o][v] += weight[o] * in[v];
+    }
+#pragma GCC unroll 8
+    for (int o = 0; o < WIDTH; o++) {
+        if (o >= s->valid) break;
+#pragma GCC unroll 8
+        for (int v = 0; v < COUNT; v++) {
+            const ptrdiff_t place = s->y_at[at + v] + o * s->y_step;
+            NAME(vec) y = sum[o][v];
+            if (f->scale) y = y * f->scale[o] + f->shift[o];
+            if (f->add) y += *(const NAME(mem) *)(f->add + place);
+            if (f->relu) {
+                const NAME(vec) zero = {0};
+                y = (NAME(vec))((NAME(bits))y & ~(y < zero)); // keeps NaN, so that it is seen
+            }
+            *(NAME(mem) *)(s->y + place) = y;
+        }
+    }
+}
+
+#define TILE(width, count)                                                                                             \
+    TARGET static __attribute__((noinline)) void NAME(tile_##width##_##count)(const conv_strip *s,                     \
+                                                                              const conv_finish *f, int64_t at) {      \
+        NAME(tile)(s, f, at, width, count);                                                                            \
+    }
+
+// All vectors of a strip in tiles of `most`, the last ones split so that no tile is left with a single vector where
+// that can be helped.
+#define STRIP(width, most, less, least)                                                                                \
+    TARGET static void NAME(strip_##width)(const conv_strip *s, const conv_finish *f) {                                \
+        int64_t at = 0;                                                                                                \
+        for (; s->vectors - at >= most + (most == 3 ? 2 : 0) || s->vectors - at == most; at += most)                   \
+            NAME(tile_##width##_##most)(s, f, at);                                                                     \
+        for (; s->vectors - at >= less; at += less) NAME(tile_##width##_##less)(s, f, at);                             \
+        for (; s->vectors - at >= least; at += least) NAME(tile_##width##_##least)(s, f, at);                          \
+    }
+
+#if MANY
+TILE(8, 3)
+TILE(8, 2)
+TILE(8, 1)
+STRIP(8, 3, 2, 1)
+TILE(4, 6)
+TILE(4, 3)
+TILE(4, 1)
+STRIP(4, 6, 3, 1)
+TILE(1, 8)
+TILE(1, 4)
+TILE(1, 1)
+STRIP(1, 8, 4, 1)
+#define WIDTHS                                                                                                         \
+    {8, 4, 1}, {                                                                                                       \
+        NAME(strip_8), NAME(strip_4), NAME(strip_1)                                                                    \
+    }
+#else
+TILE(4, 3)
+TILE(4, 2)
+TILE(4, 1)
+STRIP(4, 3, 2, 1)
+TILE(1, 8)
+TILE(1, 4)
+TILE(1, 1)
+STRIP(1, 8, 4, 1)
+#define WIDTHS                                                                                                         \
+    {4, 1, 0}, {                                                                                                       \
+        NAME(strip_4), NAME(strip_1), NULL                                                                             \
+    }
+#endif
+
+static const conv_unit NAME(unit) = {UNIT_NAME, LANES, WIDTHS};
+
+#undef TILE
+#undef STRIP
+#undef WIDTHS
+#undef LANES
+#undef NAME
+#undef TARGET
+#undef MANY
+#undef UNIT_NAME

@@ -1,0 +1,190 @@
+// Random numbers, statistics and long sums against published or independently computed values.
+#include "numeric/numeric.h"
+#include "tests/support/support.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+// The output of O'Neill's own demo program, pcg32-demo, for its fixed seed 42, sequence 54.
+static void pcg32(void **state) {
+    (void)state;
+    static const uint32_t want[] = {0xa15c02b7, 0x7b47f409, 0xba1d3330, 0x83d2f293, 0xbfa4784b, 0xcbed606e};
+    num_rng rng = num_rng_seed(42, 54);
+    for (int i = 0; i < 6; i++) assert_int_equal(num_rng_next(&rng), want[i]);
+    num_rng a = num_rng_seed(1, 1), b = num_rng_seed(1, 2), c = num_rng_seed(2, 1);
+    uint32_t first = num_rng_next(&a);
+    assert_int_not_equal(first, num_rng_next(&b));
+    assert_int_not_equal(first, num_rng_next(&c));
+}
+
+// Chi-squared over the cells of `below`, moments of the others; the seeds are fixed, so this cannot flicker.
+static void distributions(void **state) {
+    (void)state;
+    enum { N = 200000, CELLS = 7 };
+    num_rng rng = num_rng_seed(9, 9);
+    int count[CELLS] = {0};
+    for (int i = 0; i < N; i++) {
+        uint32_t x = num_rng_below(&rng, CELLS);
+        assert_in_range(x, 0, CELLS - 1);
+        count[x]++;
+    }
+    double chi = 0;
+    for (int c = 0; c < CELLS; c++) chi += pow(count[c] - N / (double)CELLS, 2) / (N / (double)CELLS);
+    assert_true(chi < 22.5); // 0.1 % point with 6 degrees of freedom
+    assert_int_equal(num_rng_below(&rng, 0), 0);
+    assert_int_equal(num_rng_below(&rng, 1), 0);
+    double sum = 0, squares = 0, fourth = 0, unit = 0;
+    for (int i = 0; i < N; i++) {
+        double u = num_rng_unit(&rng), z = num_rng_normal(&rng);
+        assert_true(u >= 0 && u < 1 && isfinite(z));
+        unit += u, sum += z, squares += z * z, fourth += z * z * z * z;
+    }
+    assert_true(fabs(unit / N - 0.5) < 0.003);
+    assert_true(fabs(sum / N) < 0.01 && fabs(squares / N - 1) < 0.015 && fabs(fourth / N - 3) < 0.12);
+}
+
+static void shuffle(void **state) {
+    (void)state;
+    enum { N = 5, ROUNDS = 60000 };
+    num_rng rng = num_rng_seed(4, 2);
+    int place[N][N] = {{0}};
+    for (int r = 0; r < ROUNDS; r++) {
+        int64_t items[N] = {0, 1, 2, 3, 4};
+        num_rng_shuffle(&rng, items, N);
+        int seen = 0;
+        for (int i = 0; i < N; i++) {
+            seen |= 1 << items[i];
+            place[items[i]][i]++;
+        }
+        assert_int_equal(seen, 31);
+    }
+    for (int i = 0; i < N; i++)
+        for (int j = 0; j < N; j++) assert_true(abs(place[i][j] - ROUNDS / N) < 450); // 4.6 standard deviations
+    num_rng_shuffle(&rng, NULL, 0);
+}
+
+static bool near(double a, double b, double tolerance) {
+    return fabs(a - b) <= tolerance;
+}
+
+// The ends of Wilson's interval solve (p - end)^2 = z^2 end (1 - end) / n: the definition, not the formula in use.
+static bool solves(double p, double end, double n) {
+    return near(pow(p - end, 2), pow(1.959963984540054, 2) * end * (1 - end) / n, 1e-12);
+}
+
+static void wilson(void **state) {
+    (void)state;
+    static const int64_t cases[][2] = {{915, 1000}, {1, 3}, {5, 10}, {99, 100}, {500000, 1000000}};
+    num_interval w;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        double n = (double)cases[i][1], p = (double)cases[i][0] / n;
+        w = num_wilson(cases[i][0], cases[i][1]);
+        assert_true(w.value == p && w.low < p && w.high > p && solves(p, w.low, n) && solves(p, w.high, n));
+    }
+    w = num_wilson(5, 10); // as R's prop.test(5, 10, correct = FALSE) prints it
+    assert_true(near(w.low, 0.236593, 1e-6) && near(w.high, 0.763407, 1e-6));
+    w = num_wilson(0, 10);
+    assert_true(w.low == 0 && near(w.high, 0.277533, 1e-6));
+    w = num_wilson(10, 10);
+    assert_true(near(w.low, 0.722467, 1e-6) && w.high == 1);
+    w = num_wilson(0, 0);
+    assert_true(isnan(w.value) && w.low == 0 && w.high == 1);
+}
+
+static void mean_interval(void **state) {
+    (void)state;
+    num_interval m = num_mean_interval(15, 55, 5); // 1..5: mean 3, sample deviation sqrt(2.5)
+    assert_true(near(m.value, 3, 1e-12) && near(m.high - 3, 1.959964 * sqrt(0.5), 1e-6) &&
+                near(m.low + m.high, 6, 1e-12));
+    assert_true(isnan(num_mean_interval(0, 0, 0).value));
+    m = num_mean_interval(7, 49, 1);
+    assert_true(m.value == 7 && isnan(m.low) && isnan(m.high));
+    m = num_mean_interval(3e8, 9e16 / 3 - 1, 3); // rounding must not make the variance negative
+    assert_true(near(m.low, 1e8, 1) && near(m.high, 1e8, 1));
+}
+
+// Exact binomial, from the definition in long double.
+static double mcnemar_by_definition(int a, int b) {
+    int n = a + b, k = a < b ? a : b;
+    long double sum = 0, term = powl(0.5L, n);
+    for (int i = 0; i <= k; i++) {
+        sum += term;
+        term = term * (n - i) / (i + 1);
+    }
+    return (double)fminl(1, 2 * sum);
+}
+
+static void mcnemar(void **state) {
+    (void)state;
+    assert_true(near(num_mcnemar_p(0, 0), 1, 0));
+    assert_true(near(num_mcnemar_p(5, 5), 1, 0));
+    assert_true(near(num_mcnemar_p(0, 5), 0.0625, 1e-12));      // 2 / 2^5
+    assert_true(near(num_mcnemar_p(1, 9), 0.021484375, 1e-12)); // 2 (1 + 10) / 2^10
+    for (int a = 0; a < 60; a += 7)
+        for (int b = 0; b < 400; b += 13) {
+            double want = mcnemar_by_definition(a, b);
+            assert_true(fabs(num_mcnemar_p(a, b) - want) <= 1e-9 * want + 1e-300);
+            assert_true(num_mcnemar_p(a, b) == num_mcnemar_p(b, a));
+        }
+    double big = num_mcnemar_p(499000, 501000);
+    assert_true(big > 0.045 && big < 0.0461); // normal approximation 0.0455, continuity 0.0457
+}
+
+static void half_even(void **state) {
+    (void)state;
+    static const double in[] = {0.5, 1.5, 2.5, -0.5, -1.5, 2.4999, 7, 1e300, -1e300, NAN};
+    static const int out[] = {0, 2, 2, 0, -2, 2, 7, INT32_MAX, INT32_MIN, 0};
+    for (int i = 0; i < 10; i++) assert_int_equal(num_half_even(in[i]), out[i]);
+}
+
+static void sums(void **state) {
+    (void)state;
+    static const size_t counts[] = {0, 1, 15, 16, 17, 31, 1000, 65537, 200003};
+    float *x = malloc(200004 * sizeof *x), *y = malloc(200004 * sizeof *y);
+    for (size_t c = 0; c < sizeof counts / sizeof *counts; c++)
+        for (int shift = 0; shift < 2; shift++) {
+            size_t n = counts[c];
+            support_fill(x, n + 1, 1);
+            support_fill(y, n + 1, 2);
+            float *a = x + shift, *b = y + shift;
+            long double dot = 0, squares = 0, diff = 0;
+            for (size_t i = 0; i < n; i++) {
+                dot += (long double)a[i] * (long double)b[i];
+                squares += (long double)a[i] * (long double)a[i];
+                diff += ((long double)a[i] - (long double)b[i]) * ((long double)a[i] - (long double)b[i]);
+            }
+            double tolerance = 1e-13 * (1 + (double)n);
+            assert_true(near(num_dot(a, b, n), (double)dot, tolerance));
+            assert_true(near(num_sum_squares(a, n), (double)squares, tolerance));
+            assert_true(near(num_diff_squares(a, b, n), (double)diff, tolerance));
+            assert_true(num_all_finite(a, n));
+            if (n == 0) continue;
+            float kept = a[n - 1];
+            a[n - 1] = NAN;
+            assert_false(num_all_finite(a, n));
+            a[n - 1] = -INFINITY;
+            assert_false(num_all_finite(a, n));
+            a[n - 1] = 3.4e38f;
+            assert_true(num_all_finite(a, n));
+            a[n - 1] = kept;
+        }
+    // In double, a large term does not swallow the small ones.
+    for (int i = 0; i < 1000; i++) x[i] = i == 0 ? 1e10f : 1e-3f, y[i] = 1;
+    assert_true(near(num_dot(x, y, 1000) - 1e10, 0.999, 1e-4));
+    free(x);
+    free(y);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(pcg32),     cmocka_unit_test(distributions), cmocka_unit_test(shuffle),
+        cmocka_unit_test(wilson),    cmocka_unit_test(mean_interval), cmocka_unit_test(mcnemar),
+        cmocka_unit_test(half_even), cmocka_unit_test(sums),
+    };
+    return cmocka_run_group_tests_name("stats", tests, NULL, NULL);
+}

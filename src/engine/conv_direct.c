@@ -24,6 +24,8 @@ typedef struct plan {
     int64_t positions, vectors, channels; // channels worked on at a time
     int64_t rows, pitch, phases;          // of a copied plane
     int64_t plane;                        // floats read per channel
+    bool padded;                          // FLAT made from one padded plane, [reach_h x reach_w]
+    int64_t reach_h, reach_w;             // input positions the kernel reaches
 } plan;
 
 static plan plan_of(const conv_shape *s) {
@@ -44,6 +46,9 @@ static plan plan_of(const conv_shape *s) {
         p.rows = s->oh + (s->kh - 1) * s->dh / s->sh;
         p.pitch = s->ow;
         p.plane = s->kw * p.phases * p.rows * p.pitch;
+        p.padded = s->sh > 1 || s->sw > 1 || s->ow != s->w;
+        p.reach_h = (s->oh - 1) * s->sh + (s->kh - 1) * s->dh + 1;
+        p.reach_w = (s->ow - 1) * s->sw + (s->kw - 1) * s->dw + 1;
     }
     const int64_t taps = s->kh * s->kw;
     int64_t most = op_max(1, MOST_TAPS / taps);
@@ -93,43 +98,42 @@ void conv_direct_pack(const conv_shape *s, const float *weight, float *packed) {
 
 // ---- the copy ----------------------------------------------------------------------------------
 
-// Values x0, x0 + step, ... of a line of w values, zero outside: `count` of them.
-static void copy_line(float *to, const float *line, int64_t w, int64_t x0, int64_t step, int64_t count) {
-    int64_t first = x0 >= 0 ? 0 : (-x0 + step - 1) / step;
-    int64_t last = x0 >= w ? 0 : (w - x0 + step - 1) / step; // one past the last inside
-    first = op_min(first, count);
-    last = op_max(first, op_min(last, count));
-    for (int64_t i = 0; i < first; i++) to[i] = 0;
-    if (step == 1)
-        memcpy(to + first, line + x0 + first, (size_t)(last - first) * sizeof *to);
-    else
-        for (int64_t i = first; i < last; i++) to[i] = line[x0 + i * step];
-    for (int64_t i = last; i < count; i++) to[i] = 0;
+// Moves the part of a plane that the kernel reaches to a padded one whose border is zero already.
+static void place_plane(const conv_shape *s, const conv_unit *u, const float *x, float *to, int64_t rows,
+                        int64_t pitch) {
+    const int64_t h = op_min(s->h, rows - s->top), w = op_min(s->w, pitch - s->left);
+    if (h > 0 && w > 0) u->copy(to + s->top * pitch + s->left, x, h, w, pitch, s->w);
 }
 
-// Rows y0, y0 + step, ... of a plane.
-static void copy_plane(const conv_shape *s, const plan *p, const float *x, int64_t y0, int64_t x0, float *to) {
-    const int64_t step = p->layout == ROWS ? 1 : s->sh;
-    for (int64_t r = 0; r < p->rows; r++, to += p->pitch) {
-        const int64_t y = y0 + r * step;
-        if (y < 0 || y >= s->h)
-            memset(to, 0, (size_t)p->pitch * sizeof *to);
-        else
-            copy_line(to, x + y * s->w, s->w, x0, p->layout == ROWS ? 1 : s->sw, p->pitch);
+// FLAT at stride 1 with as many columns out as in: the whole plane moves as one run, and what comes in from the
+// neighbouring rows at the sides is cleared. Rows above and below are zero already.
+static void shift_plane(const conv_shape *s, const plan *p, const float *x, int64_t shift, float *to) {
+    const int64_t h = op_min(s->h, p->rows - s->top), from = op_max(0, shift), count = h * s->w;
+    if (h <= 0) return;
+    to += s->top * s->w;
+    memcpy(to + from - shift, x + from, (size_t)op_max(0, count - (shift < 0 ? -shift : shift)) * sizeof *to);
+    for (int64_t r = 0; r < h; r++, to += s->w) {
+        for (int64_t i = 0; i < op_min(-shift, s->w); i++) to[i] = 0;
+        for (int64_t i = op_max(0, s->w - shift); i < s->w; i++) to[i] = 0;
     }
 }
 
-static void copy_channels(const conv_shape *s, const plan *p, const float *x, int64_t channels, float *to) {
-    for (int64_t c = 0; c < channels; c++, x += s->h * s->w) {
-        if (p->layout == ROWS) {
-            copy_plane(s, p, x, -s->top, -s->left, to + c * p->plane);
-            continue;
+static void copy_channel(const conv_shape *s, const plan *p, const float *x, float *to, float *padded) {
+    const int64_t size = p->rows * p->pitch;
+    if (p->layout == ROWS) {
+        place_plane(s, p->unit, x, to, p->rows, p->pitch);
+        return;
+    }
+    if (!p->padded) {
+        for (int64_t j = 0; j < s->kw; j++) shift_plane(s, p, x, j * s->dw - s->left, to + j * size);
+        return;
+    }
+    place_plane(s, p->unit, x, padded, p->reach_h, p->reach_w);
+    for (int64_t j = 0; j < s->kw; j++)
+        for (int64_t phase = 0; phase < p->phases; phase++, to += size) {
+            const int64_t rows = op_min(p->rows, (p->reach_h - phase + s->sh - 1) / s->sh);
+            p->unit->pick(to, padded + phase * p->reach_w + j * s->dw, rows, p->pitch, s->sw, s->sh * p->reach_w);
         }
-        float *part = to + c * p->plane;
-        for (int64_t j = 0; j < s->kw; j++)
-            for (int64_t phase = 0; phase < p->phases; phase++, part += p->rows * p->pitch)
-                copy_plane(s, p, x, phase - s->top, j * s->dw - s->left, part);
-    }
 }
 
 // Where each tap's values stand from a position's.
@@ -145,11 +149,10 @@ static void place_taps(const conv_shape *s, const plan *p, ptrdiff_t *tap) {
             }
 }
 
-// Vectors of positions: the last one of a plane that is no whole number of them stands back and computes some positions
-// again (see run_tail).
+// Where the whole vectors of positions stand.
 static void place_vectors(const conv_shape *s, const plan *p, ptrdiff_t *x_at, ptrdiff_t *y_at) {
     for (int64_t v = 0; v < p->vectors; v++) {
-        const int64_t at = op_min(v * p->unit->lanes, p->positions - p->unit->lanes);
+        const int64_t at = v * p->unit->lanes;
         y_at[v] = at;
         x_at[v] = p->layout == ROWS ? at / s->ow * p->pitch + at % s->ow : at;
     }
@@ -161,11 +164,21 @@ static int64_t whole_lines(int64_t floats) {
     return (floats + 15) / 16 * 16;
 }
 
+// Copies are written, and padded planes read, in whole vectors that may reach past their end by this much.
+enum { SLACK = 64 };
+
+static int64_t copy_floats(const plan *p) {
+    return p->layout == PLAIN ? 0 : whole_lines(p->plane * p->channels + SLACK);
+}
+
+static int64_t padded_floats(const plan *p) {
+    return p->padded ? whole_lines(p->reach_h * p->reach_w + SLACK) : 0;
+}
+
 size_t conv_direct_scratch(const conv_shape *s) {
     const plan p = plan_of(s);
-    const int64_t copy = p.layout == PLAIN ? 0 : whole_lines(p.plane * p.channels);
     const int64_t offsets = (p.channels * s->kh * s->kw + 2 * p.vectors) * (int64_t)(sizeof(ptrdiff_t) / sizeof(float));
-    return (size_t)(copy + whole_lines(offsets));
+    return (size_t)(copy_floats(&p) + padded_floats(&p) + whole_lines(offsets));
 }
 
 // The vector that stands back over positions already done: it works in a block of its own, from which only the new
@@ -173,7 +186,7 @@ size_t conv_direct_scratch(const conv_shape *s) {
 static void run_tail(const plan *p, conv_strip strip, conv_finish f, int unit_width) {
     const int64_t lanes = p->unit->lanes, at = (p->vectors - 1) * lanes, fresh = p->positions - at;
     const size_t bytes = (size_t)fresh * sizeof(float);
-    const ptrdiff_t zero = 0, *x_at = strip.x_at + p->vectors - 1;
+    const ptrdiff_t back = p->positions - lanes, zero = 0; // a ragged plane is read by position
     float block[8 * 16], add[8 * 16] = {0}, *y = strip.y + at;
     memset(block, 0, sizeof block);
     for (int o = 0; o < strip.valid; o++) {
@@ -182,7 +195,7 @@ static void run_tail(const plan *p, conv_strip strip, conv_finish f, int unit_wi
         if (f.add) memcpy(add + (to - block), f.add + at + o * p->positions, bytes);
     }
     if (f.add) f.add = add;
-    strip.x_at = x_at;
+    strip.x_at = &back;
     strip.y_at = &zero;
     strip.y = block;
     strip.y_step = lanes;
@@ -191,28 +204,37 @@ static void run_tail(const plan *p, conv_strip strip, conv_finish f, int unit_wi
     for (int o = 0; o < strip.valid; o++) memcpy(y + o * p->positions, block + o * lanes + lanes - fresh, bytes);
 }
 
-// All output channels of a group from `channels` input channels of which c0 is the first.
-static void run_blocks(const conv_shape *s, const plan *p, conv_strip strip, conv_finish f, const float *packed,
-                       int64_t c0) {
-    const int64_t taps = s->kh * s->kw;
+// Vectors of positions that all output channels are computed for in turn, so that what they read stays in cache.
+static int64_t group_vectors(const plan *p, int64_t taps) {
+    const int64_t fit = 8192 / (taps * p->unit->lanes) / 12 * 12;
+    return op_max(12, fit);
+}
+
+// All output channels of a group from input channels of which c0 is the first.
+static void run_blocks(const conv_shape *s, const plan *p, const conv_strip *all, const conv_finish *finish,
+                       const float *packed, int64_t c0) {
     const bool ragged = p->positions % p->unit->lanes != 0;
-    float *y = strip.y;
-    if (ragged) strip.vectors--;
-    const float *bias = f.bias, *scale = f.scale, *shift = f.shift, *add = f.add;
-    for (int64_t o = 0; o < s->og;) {
-        int index;
-        const int width = block_width(p->unit, s->og - o, &index);
-        strip.weight = packed + c0 * taps * width;
-        strip.y = y + o * p->positions;
-        strip.valid = (int)op_min(width, s->og - o);
-        f.bias = bias ? bias + o : NULL;
-        f.scale = scale ? scale + o : NULL;
-        f.shift = shift ? shift + o : NULL;
-        f.add = add ? add + o * p->positions : NULL;
-        p->unit->strip[index](&strip, &f);
-        if (ragged) run_tail(p, strip, f, index);
-        packed += s->k * width;
-        o += width;
+    const int64_t whole = p->vectors - ragged, group = group_vectors(p, all->taps);
+    for (int64_t v = 0; v < p->vectors; v += group) {
+        for (int64_t o = 0; o < s->og;) {
+            int index;
+            const int width = block_width(p->unit, s->og - o, &index);
+            conv_strip strip = *all;
+            conv_finish f = *finish;
+            strip.weight = packed + (o * s->k + c0 * s->kh * s->kw * width);
+            strip.x_at += v;
+            strip.y_at += v;
+            strip.vectors = op_max(0, op_min(group, whole - v));
+            strip.y += o * p->positions;
+            strip.valid = (int)op_min(width, s->og - o);
+            if (f.bias) f.bias += o;
+            if (f.scale) f.scale += o;
+            if (f.shift) f.shift += o;
+            if (f.add) f.add += o * p->positions;
+            p->unit->strip[index](&strip, &f);
+            if (ragged && v + group >= p->vectors) run_tail(p, strip, f, index);
+            o += width;
+        }
     }
 }
 
@@ -220,9 +242,11 @@ void conv_direct(const conv_shape *s, const float *x, const float *packed, const
                  float *scratch) {
     const plan p = plan_of(s);
     const size_t group_packed = conv_direct_packed(s) / (size_t)s->groups;
-    float *copy = scratch;
-    ptrdiff_t *tap = (ptrdiff_t *)(void *)(scratch + (p.layout == PLAIN ? 0 : whole_lines(p.plane * p.channels)));
+    float *copy = scratch; // its borders are zero from here on, because every image and channel fills the same places
+    float *padded = copy + copy_floats(&p);
+    ptrdiff_t *tap = (ptrdiff_t *)(void *)(padded + padded_floats(&p));
     ptrdiff_t *x_at = tap + p.channels * s->kh * s->kw, *y_at = x_at + p.vectors;
+    memset(scratch, 0, (size_t)(copy_floats(&p) + padded_floats(&p)) * sizeof *scratch);
     place_taps(s, &p, tap);
     place_vectors(s, &p, x_at, y_at);
     for (int64_t n = 0; n < s->n; n++)
@@ -232,7 +256,8 @@ void conv_direct(const conv_shape *s, const float *x, const float *packed, const
                 const int64_t out_at = (n * s->oc + g * s->og) * p.positions;
                 const float *from = x + (n * s->c + g * s->cg + c0) * s->h * s->w;
                 const bool last = c0 + channels == s->cg;
-                if (p.layout != PLAIN) copy_channels(s, &p, from, channels, copy);
+                for (int64_t c = 0; p.layout != PLAIN && c < channels; c++)
+                    copy_channel(s, &p, from + c * s->h * s->w, copy + c * p.plane, padded);
                 const conv_strip strip = {.tap = tap,
                                           .taps = channels * s->kh * s->kw,
                                           .x = p.layout == PLAIN ? from : copy,
@@ -247,6 +272,6 @@ void conv_direct(const conv_shape *s, const float *x, const float *packed, const
                                        .shift = last && finish->shift ? finish->shift + g * s->og : NULL,
                                        .add = last && finish->add ? finish->add + out_at : NULL,
                                        .relu = last && finish->relu};
-                run_blocks(s, &p, strip, f, packed + (size_t)g * group_packed, c0);
+                run_blocks(s, &p, &strip, &f, packed + (size_t)g * group_packed, c0);
             }
 }

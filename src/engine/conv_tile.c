@@ -11,6 +11,7 @@
 
 #if defined(__x86_64__)
 #define LANES 16
+#define EVENS 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
 #define NAME(x) v4_##x
 #define TARGET __attribute__((target("arch=x86-64-v4")))
 #define MANY 1
@@ -18,6 +19,7 @@
 #include "engine/conv_tile.inc.h"
 
 #define LANES 8
+#define EVENS 0, 2, 4, 6, 8, 10, 12, 14
 #define NAME(x) v3_##x
 #define TARGET __attribute__((target("arch=x86-64-v3")))
 #define MANY 0
@@ -26,6 +28,7 @@
 #endif
 
 #define LANES 4
+#define EVENS 0, 2, 4, 6
 #define NAME(x) base_##x
 #define TARGET
 #if defined(__aarch64__)

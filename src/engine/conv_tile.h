@@ -37,6 +37,11 @@ typedef struct conv_unit {
     int widths[3]; // block widths, descending, 0 ends
     // Runs all vectors of a strip for the block width widths[i].
     void (*strip[3])(const conv_strip *s, const conv_finish *f);
+    // Rows of `count` values from one pitch to another.
+    void (*copy)(float *to, const float *from, int64_t rows, int64_t count, int64_t to_pitch, int64_t from_pitch);
+    // Rows of every step-th value, `count` of them, packed; reads and writes whole vectors, so up to 2 lanes and 1
+    // lane too far.
+    void (*pick)(float *to, const float *from, int64_t rows, int64_t count, int64_t step, int64_t from_pitch);
 } conv_unit;
 
 const conv_unit *conv_best_unit(void);

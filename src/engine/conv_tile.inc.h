@@ -1,5 +1,6 @@
 // Body of one conv_unit, included by conv_tile.c once for each vector unit with
 //   LANES  floats in a vector, NAME(x) its functions' names, TARGET their attribute,
+//   EVENS  0, 2, ... for every second value of two vectors,
 //   MANY   1 where 32 vector registers exist (24 sums in a tile), else 0 (12).
 
 typedef float NAME(vec) __attribute__((vector_size(LANES * 4)));
@@ -102,7 +103,36 @@ STRIP(1, 8, 4, 1)
     }
 #endif
 
-static const conv_unit NAME(unit) = {UNIT_NAME, LANES, WIDTHS};
+TARGET static void NAME(copy)(float *to, const float *from, int64_t rows, int64_t count, int64_t to_pitch,
+                              int64_t from_pitch) {
+    for (; rows-- > 0; to += to_pitch, from += from_pitch) {
+        int64_t i = 0;
+        for (; i + LANES <= count; i += LANES) *(NAME(mem) *)(to + i) = *(const NAME(mem) *)(from + i);
+        if (i == count) continue;
+        if (count > LANES)
+            *(NAME(mem) *)(to + count - LANES) = *(const NAME(mem) *)(from + count - LANES);
+        else
+            for (; i < count; i++) to[i] = from[i];
+    }
+}
+
+TARGET static void NAME(pick)(float *to, const float *from, int64_t rows, int64_t count, int64_t step,
+                              int64_t from_pitch) {
+    for (; rows-- > 0; to += count, from += from_pitch) {
+        if (step == 1)
+            for (int64_t i = 0; i < count; i += LANES) *(NAME(mem) *)(to + i) = *(const NAME(mem) *)(from + i);
+        else if (step == 2)
+            for (int64_t i = 0; i < count; i += LANES) {
+                const NAME(vec) low = *(const NAME(mem) *)(from + 2 * i);
+                const NAME(vec) high = *(const NAME(mem) *)(from + 2 * i + LANES);
+                *(NAME(mem) *)(to + i) = __builtin_shufflevector(low, high, EVENS);
+            }
+        else
+            for (int64_t i = 0; i < count; i++) to[i] = from[i * step];
+    }
+}
+
+static const conv_unit NAME(unit) = {UNIT_NAME, LANES, WIDTHS, NAME(copy), NAME(pick)};
 
 #undef TILE
 #undef STRIP
@@ -112,3 +142,4 @@ static const conv_unit NAME(unit) = {UNIT_NAME, LANES, WIDTHS};
 #undef TARGET
 #undef MANY
 #undef UNIT_NAME
+#undef EVENS

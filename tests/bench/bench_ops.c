@@ -164,7 +164,7 @@ static double thread_seconds(void) {
 static double seconds_of(void (*call)(void *), void *context) {
     double best = INFINITY;
     int64_t count = 1;
-    for (int batch = 0; batch < 12;) {
+    for (int batch = 0; batch < 30;) {
         const double start = thread_seconds();
         for (int64_t i = 0; i < count; i++) call(context);
         const double took = thread_seconds() - start;

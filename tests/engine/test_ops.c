@@ -38,6 +38,11 @@ static const op_case cases[] = {
     {MODEL_CONV2D, "out=3 kernel_h=1 kernel_w=1", "1x1170x4x5"},
     {MODEL_CONV2D, "out=2 pad_top=1 pad_left=1 pad_bottom=1 pad_right=1", "1x130x4x5"},
     {MODEL_CONV2D, "out=2 stride_h=4 stride_w=3 kernel_h=2 kernel_w=2", "2x3x17x14"},
+    {MODEL_CONV2D, "out=2 stride_h=1 stride_w=3 pad_top=1 pad_left=1 pad_bottom=2 pad_right=3", "2x3x9x14"},
+    {MODEL_CONV2D, "out=2 stride_h=3 stride_w=2 kernel_w=5 pad_left=3 pad_bottom=2 dilation_w=2", "2x3x13x40"},
+    {MODEL_CONV2D, "out=2 kernel_h=1 kernel_w=1 pad_left=2 pad_top=1", "2x3x6x6"},
+    {MODEL_CONV2D, "out=2 kernel_w=7 pad_left=3 pad_right=3 pad_top=1 pad_bottom=1", "2x2x9x5"},
+    {MODEL_CONV2D, "out=2 pad_left=6 pad_right=6 pad_top=7 pad_bottom=7", "1x2x3x4"},
 
     {MODEL_BATCH_NORM, "", "3x5"},
     {MODEL_BATCH_NORM, "affine=0", "2x3x4x5"},

@@ -1,0 +1,199 @@
+// Grids: the scale and zero point of a group of weights, and rounding to them.
+//
+// sym and asym follow the Quantizer of IST-DASLab/gptq (quant.py), as the golden vectors do: the range always
+// contains 0; asym scale = (max - min) / (2^b - 1), zero = round(-min / scale); sym zero = 2^(b-1),
+// scale = 2 max|w| / (2^b - 1); rounding is half to even; the mse search shrinks the range by p = 1 - i/100,
+// i = 0..79, and keeps the first p with the least sum |w - q|^2.4.
+// sign takes the mean of |w| (the exact minimiser of the squared error; XNOR-Net, Rastegari et al. 2016, section 3.1).
+// ternary takes the mean of |w| (BitNet b1.58, Ma et al. 2024), or with mse the exact minimiser: of the k largest |w|,
+// scale = S_k / k for the k that maximises S_k^2 / k (Ternary Weight Networks, Li and Liu 2016, equation 5).
+#include "compress/layer.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { LANES = 16, BLOCK = 1 << 15 };  // lanes: partial sums at fixed places, the same for every vector width
+
+int64_t grid_max_code(const grid_spec *g) {
+    return g->scheme == UNIFORM_TERNARY ? 2 : ((int64_t)1 << g->bits) - 1;
+}
+
+float grid_value(const grid_spec *g, grid_param p, unsigned code) {
+    return p.scale * (g->scheme == UNIFORM_SIGN ? 2 * (float)code - 1 : (float)code - p.zero);
+}
+
+// Adding and taking away 1.5 * 2^23 rounds to the nearest integer, half to even, for |t| < 2^22: plain arithmetic that
+// every vector unit has.
+static inline float round_even(float t) { return (t + 12582912.0f) - 12582912.0f; }
+static inline float clamp(float t, float low, float high) { return t < low ? low : t > high ? high : t; }
+
+BASE_CLONES static void encode_even(const float *x, int64_t count, float scale, float zero, float top, uint8_t *codes) {
+    for (int64_t i = 0; i < count; i++)
+        codes[i] = (uint8_t)(int)(round_even(clamp(x[i] / scale, -zero, top - zero)) + zero);
+}
+
+void grid_encode(const grid_spec *g, grid_param p, const float *x, int64_t count, uint8_t *codes) {
+    if (g->scheme == UNIFORM_SIGN) {
+        for (int64_t i = 0; i < count; i++) codes[i] = x[i] >= 0;
+    } else if (p.scale <= 0) {
+        memset(codes, (int)p.zero, (size_t)count);  // nothing but zeros in the group
+    } else {
+        encode_even(x, count, p.scale, p.zero, (float)grid_max_code(g), codes);
+    }
+}
+
+BASE_CLONES static void range_block(const float *x, int64_t count, float *low, float *high) {
+    float a[LANES] = {0}, b[LANES] = {0};
+    int64_t i = 0;
+    for (; i + LANES <= count; i += LANES)
+        for (int k = 0; k < LANES; k++) {
+            a[k] = x[i + k] < a[k] ? x[i + k] : a[k];
+            b[k] = x[i + k] > b[k] ? x[i + k] : b[k];
+        }
+    for (; i < count; i++) {
+        a[0] = x[i] < a[0] ? x[i] : a[0];
+        b[0] = x[i] > b[0] ? x[i] : b[0];
+    }
+    for (int k = 0; k < LANES; k++) {
+        *low = a[k] < *low ? a[k] : *low;
+        *high = b[k] > *high ? b[k] : *high;
+    }
+}
+
+// a^(1/5) for a in [1e-30, 1e30]: Newton steps on a^(-1/5) from a guess made of the exponent bits.
+static inline float fifth_root(float a) {
+    union {
+        float f;
+        int32_t i;
+    } u = {.f = a};
+    u.i = 0x4C2B8000 - u.i / 5;  // 127 * 2^23 * 6 / 5, shifted to halve the largest error
+    float y = u.f;
+    for (int k = 0; k < 3; k++) {
+        float y2 = y * y;
+        y = y * (1.2f - 0.2f * (a * (y2 * y2 * y)));
+    }
+    float y2 = y * y;
+    return a * (y2 * y2);
+}
+
+// sum |w - q|^2.4 / unit^2.4 of one block.
+BASE_CLONES static double error_block(const float *x, int64_t count, float scale, float low, float high, float unit) {
+    float sum[LANES] = {0}, over = 1 / unit;
+    double total = 0;
+    int64_t i = 0;
+    for (; i + LANES <= count; i += LANES)
+        for (int k = 0; k < LANES; k++) {
+            float d = (scale * round_even(clamp(x[i + k] / scale, low, high)) - x[i + k]) * over, a = d * d;
+            a = a > 1e-30f ? a : 1e-30f;
+            sum[k] += a * fifth_root(a);
+        }
+    for (int k = 0; k < LANES; k++) total += (double)sum[k];
+    for (; i < count; i++) {
+        float d = (scale * round_even(clamp(x[i] / scale, low, high)) - x[i]) * over, a = d * d;
+        a = a > 1e-30f ? a : 1e-30f;
+        total += (double)(a * fifth_root(a));
+    }
+    return total;
+}
+
+// Blocks have a fixed size and are added in order, so that a whole tensor gives the same sum at any thread count.
+static double error_sum(const float *x, int64_t count, float scale, float low, float high, float unit) {
+    if (count <= BLOCK) return error_block(x, count, scale, low, high, unit);
+    int64_t blocks = (count + BLOCK - 1) / BLOCK;
+    double total = 0, part[256];
+    for (int64_t b0 = 0; b0 < blocks; b0 += 256) {
+        int64_t n = blocks - b0 < 256 ? blocks - b0 : 256;
+#ifdef _OPENMP
+#pragma omp parallel for schedule(static)
+#endif
+        for (int64_t b = 0; b < n; b++) {
+            int64_t at = (b0 + b) * BLOCK;
+            part[b] = error_block(x + at, count - at < BLOCK ? count - at : BLOCK, scale, low, high, unit);
+        }
+        for (int64_t b = 0; b < n; b++) total += part[b];
+    }
+    return total;
+}
+
+static void fit_even(const grid_spec *g, const float *x, int64_t count, const base_job *job, grid_param *p) {
+    float low = 0, high = 0, top = (float)grid_max_code(g);
+    for (int64_t i = 0; i < count; i += BLOCK) range_block(x + i, count - i < BLOCK ? count - i : BLOCK, &low, &high);
+    if (low == 0 && high == 0) low = -1, high = 1;  // an empty or all-zero group: any grid with a zero will do
+    if (g->scheme == UNIFORM_SYM) {
+        high = -low > high ? -low : high;
+        low = -high;
+    }
+    float middle = (float)((int64_t)1 << (g->bits - 1));
+    p->scale = (high - low) / top;
+    p->zero = g->scheme == UNIFORM_SYM ? middle : round_even(-low / p->scale);
+    if (!g->mse) return;
+    float unit = high > -low ? high : -low;
+    double best = INFINITY;
+    for (int i = 0; i < 80 && !base_cancelled(job); i++) {
+        float shrink = (float)(1 - i / 100.0), a = shrink * low, b = shrink * high;
+        grid_param q = {(b - a) / top, middle};
+        if (g->scheme != UNIFORM_SYM) q.zero = round_even(-a / q.scale);
+        double e = error_sum(x, count, q.scale, -q.zero, top - q.zero, unit);
+        if (e < best) best = e, *p = q;
+    }
+}
+
+static double mean_abs(const float *x, int64_t count) {
+    double sum = 0;
+    for (int64_t i = 0; i < count; i += BLOCK) {
+        double part = 0;
+        for (int64_t k = i; k < count && k < i + BLOCK; k++) part += (double)fabsf(x[k]);
+        sum += part;
+    }
+    return count ? sum / (double)count : 0;
+}
+
+// Ascending order of the bit patterns, which is the order of non-negative floats: three passes of eleven bits.
+static void radix_sort(uint32_t *key, uint32_t *other, int64_t count) {
+    for (int pass = 0; pass < 3; pass++) {
+        int64_t at[2049] = {0};
+        for (int64_t i = 0; i < count; i++) at[(key[i] >> (11 * pass) & 2047) + 1]++;
+        for (int k = 0; k < 2048; k++) at[k + 1] += at[k];
+        for (int64_t i = 0; i < count; i++) other[at[key[i] >> (11 * pass) & 2047]++] = key[i];
+        uint32_t *swap = key;
+        key = other;
+        other = swap;
+    }
+    // An odd number of passes leaves the result in the second array.
+}
+
+static bool ternary_best(const float *x, int64_t count, float *scale, base_err *err) {
+    uint32_t *key = base_big_alloc((size_t)count + 1, 2 * sizeof *key, "sorted weights", err);
+    if (!key) return false;
+    for (int64_t i = 0; i < count; i++) {
+        float a = fabsf(x[i]);
+        memcpy(key + i, &a, sizeof a);
+    }
+    radix_sort(key, key + count, count);
+    double sum = 0, best = 0;
+    *scale = 0;
+    for (int64_t k = 1; k <= count; k++) {
+        float a;
+        memcpy(&a, key + 2 * count - k, sizeof a);
+        sum += (double)a;
+        if (sum * sum / (double)k > best) best = sum * sum / (double)k, *scale = (float)(sum / (double)k);
+    }
+    base_big_free(key);
+    return true;
+}
+
+bool grid_fit(const grid_spec *g, const float *x, int64_t count, const base_job *job, grid_param *p, base_err *err) {
+    switch ((enum uniform_scheme)g->scheme) {
+    case UNIFORM_SYM:
+    case UNIFORM_ASYM: fit_even(g, x, count, job, p); break;
+    case UNIFORM_SIGN: *p = (grid_param){(float)mean_abs(x, count), 0}; break;
+    case UNIFORM_TERNARY:
+        p->zero = 1;
+        p->scale = (float)mean_abs(x, count);
+        if (g->mse && !ternary_best(x, count, &p->scale, err)) return false;
+        break;
+    }
+    if (g->scale == NUM_F16) p->scale = num_f16_to_f32(num_f32_to_f16(p->scale));
+    if (g->scale == NUM_BF16) p->scale = num_bf16_to_f32(num_f32_to_bf16(p->scale));
+    return true;
+}

@@ -1,0 +1,117 @@
+// rtn: round to nearest. Every group is fitted and rounded by itself; no data is needed.
+#include "compress/layer.h"
+
+#include <string.h>
+
+// Rows are worked on in blocks of about this many weights, with a look at the cancel flag between blocks.
+enum { BLOCK_WEIGHTS = 1 << 18 };
+
+// The kept values of one group side by side.
+static int64_t gather(const solver_problem *p, int64_t first, int64_t count, float *out) {
+    int64_t n = 0;
+    for (int64_t i = first; i < first + count; i++)
+        if (p->mask[i]) out[n++] = p->r[i];
+    return n;
+}
+
+static bool fit_row(solver_problem *p, int64_t row, float *scratch, base_err *err) {
+    int64_t per_row = uniform_groups_per_row(p->cols, p->grid.group);
+    int64_t length = p->grid.group > 0 ? p->grid.group : p->cols;
+    for (int64_t g = 0; g < per_row; g++) {
+        int64_t c = g * length, n = p->cols - c < length ? p->cols - c : length, first = row * p->cols + c;
+        const float *x = p->r + first;
+        if (p->mask) {
+            n = gather(p, first, n, scratch);
+            x = scratch;
+        }
+        grid_param q;
+        if (!grid_fit(&p->grid, x, n, p->job, &q, err)) return false;
+        p->scales[row * per_row + g] = q.scale;
+        p->zeros[row * per_row + g] = q.zero;
+    }
+    return true;
+}
+
+static void encode_row(solver_problem *p, int64_t row) {
+    int64_t per_row = uniform_groups_per_row(p->cols, p->grid.group);
+    int64_t length = p->grid.group > 0 ? p->grid.group : p->cols;
+    for (int64_t c = 0, g = 0; c < p->cols; c += length, g++) {
+        int64_t n = p->cols - c < length ? p->cols - c : length, s = per_row ? row * per_row + g : 0;
+        grid_encode(&p->grid, (grid_param){p->scales[s], p->zeros[s]}, p->r + row * p->cols + c, n,
+                    p->codes + row * p->cols + c);
+    }
+}
+
+static bool fit_tensor(solver_problem *p, base_err *err) {
+    int64_t n = p->rows * p->cols;
+    const float *x = p->r;
+    float *kept = NULL;
+    if (p->mask) {
+        kept = base_big_alloc((size_t)n + 1, sizeof *kept, "kept weights", err);
+        if (!kept) return false;
+        n = gather(p, 0, n, kept);
+        x = kept;
+    }
+    grid_param q = {0, 0};
+    bool ok = grid_fit(&p->grid, x, n, p->job, &q, err);
+    p->scales[0] = q.scale;
+    p->zeros[0] = q.zero;
+    base_big_free(kept);
+    return ok;
+}
+
+static bool solve_block(solver_problem *p, int64_t first, int64_t end, base_err *err) {
+    bool ok = true, fit = p->grid.group != GROUP_TENSOR;
+#ifdef _OPENMP
+#pragma omp parallel
+#endif
+    {
+        base_err own = {0};
+        float *scratch = fit && p->mask ? base_big_alloc((size_t)p->cols + 1, sizeof *scratch, "kept weights", &own) : NULL;
+        bool good = scratch || !fit || !p->mask;
+#ifdef _OPENMP
+#pragma omp for schedule(static)
+#endif
+        for (int64_t r = first; r < end; r++) {
+            if (good && fit) good = fit_row(p, r, scratch, &own);
+            if (good) encode_row(p, r);
+        }
+        base_big_free(scratch);
+        if (!good) {
+#ifdef _OPENMP
+#pragma omp critical(rtn_failed)
+#endif
+            {
+                ok = false;
+                *err = own;
+            }
+        }
+    }
+    return ok;
+}
+
+static bool solve(solver_problem *p, base_err *err) {
+    if (p->grid.group == GROUP_TENSOR && !fit_tensor(p, err)) return false;
+    // The mse search costs eighty passes, so its blocks are smaller.
+    int64_t step = BLOCK_WEIGHTS / (p->grid.mse ? 8 : 1) / p->cols + 1;
+    step = (step + 7) / 8 * 8;
+    for (int64_t r = 0; r < p->rows; r += step) {
+        if (!base_go_on(p->job, err)) return false;
+        if (!solve_block(p, r, r + step < p->rows ? r + step : p->rows, err)) return false;
+    }
+    return base_go_on(p->job, err);
+}
+
+static const compress_solver rtn = {
+    .name = "rtn",
+    .help = "round to nearest",
+    .about = "Each weight goes to the nearest point of its group's grid, half to even. The grid's range is the smallest "
+             "and largest weight with 0 (range=minmax), or the shrunk range with the least sum |w - q|^2.4 of 80 tried "
+             "(range=mse).",
+    .source = "the grid and search of GPTQ's Quantizer: Frantar et al., GPTQ, ICLR 2023 (arXiv 2210.17323)",
+    .cost = "no data; one pass over the weights (80 with range=mse)",
+    .solve = solve,
+};
+
+const compress_solver *const compress_solvers[] = {&rtn};
+const size_t compress_solver_count = sizeof compress_solvers / sizeof *compress_solvers;

@@ -1,0 +1,91 @@
+// Packed codes: the bit layouts that uniform terms store. Plain codes take 1..8 bits each, code i in bits
+// [i*bits, (i+1)*bits) of the stream, lowest bit first (the layout of num_pack); ternary codes (0, 1, 2) take one byte
+// for five: byte = c0 + 3 c1 + 9 c2 + 27 c3 + 81 c4, which is 1.6 bits a weight.
+#include "compress/layer.h"
+
+#include <string.h>
+
+enum { TRITS = 5 };
+
+size_t uniform_code_bytes(int64_t count, int64_t bits, int64_t scheme) {
+    if (scheme == UNIFORM_TERNARY) return (size_t)((count + TRITS - 1) / TRITS);
+    return num_packed_bytes((size_t)count, (int)bits);
+}
+
+static void trits_pack(const uint8_t *codes, int64_t count, uint8_t *out) {
+    for (int64_t i = 0; i < count; i += TRITS) {
+        unsigned byte = 0;
+        int64_t n = count - i < TRITS ? count - i : TRITS;
+        for (int64_t k = n; k-- > 0;) byte = byte * 3 + codes[i + k];
+        *out++ = (uint8_t)byte;
+    }
+}
+
+static void trits_unpack(const uint8_t *in, int64_t first, int64_t count, uint8_t *codes) {
+    static const unsigned power[TRITS] = {1, 3, 9, 27, 81};
+    for (int64_t i = 0; i < count; i++) codes[i] = (uint8_t)(in[(first + i) / TRITS] / power[(first + i) % TRITS] % 3);
+}
+
+// Eight codes fill `bits` whole bytes, so a block of eight is one 64-bit word whatever the width.
+static void block_pack(const uint8_t *codes, int bits, uint8_t *out) {
+    uint64_t word = 0;
+    for (int k = 0; k < 8; k++) word |= (uint64_t)codes[k] << (k * bits);
+    for (int k = 0; k < bits; k++) out[k] = (uint8_t)(word >> (8 * k));
+}
+
+BASE_CLONES static void pack4(const uint8_t *codes, int64_t pairs, uint8_t *out) {
+    for (int64_t i = 0; i < pairs; i++) out[i] = (uint8_t)(codes[2 * i] | codes[2 * i + 1] << 4);
+}
+
+BASE_CLONES static void unpack4(const uint8_t *in, int64_t pairs, uint8_t *codes) {
+    for (int64_t i = 0; i < pairs; i++) {
+        codes[2 * i] = in[i] & 15;
+        codes[2 * i + 1] = in[i] >> 4;
+    }
+}
+
+void codes_pack(const uint8_t *codes, int64_t count, int64_t bits, int64_t scheme, uint8_t *out) {
+    if (scheme == UNIFORM_TERNARY) {
+        trits_pack(codes, count, out);
+        return;
+    }
+    if (bits == 8) {
+        memcpy(out, codes, (size_t)count);
+        return;
+    }
+    int64_t blocks = count / 8;
+    if (bits == 4) {
+        pack4(codes, blocks * 4, out);
+    } else {
+        for (int64_t i = 0; i < blocks; i++) block_pack(codes + 8 * i, (int)bits, out + i * bits);
+    }
+    if (count % 8) {
+        uint8_t tail[8] = {0}, bytes[8];
+        memcpy(tail, codes + 8 * blocks, (size_t)(count % 8));
+        block_pack(tail, (int)bits, bytes);
+        memcpy(out + blocks * bits, bytes, num_packed_bytes((size_t)(count % 8), (int)bits));
+    }
+}
+
+void codes_unpack(const uint8_t *in, int64_t first, int64_t count, int64_t bits, int64_t scheme, uint8_t *codes) {
+    if (scheme == UNIFORM_TERNARY) {
+        trits_unpack(in, first, count, codes);
+        return;
+    }
+    if (bits == 8) {
+        memcpy(codes, in + first, (size_t)count);
+        return;
+    }
+    int64_t i = 0;
+    if (bits == 4 && first % 2 == 0) {
+        unpack4(in + first / 2, count / 2, codes);
+        i = count / 2 * 2;
+    }
+    unsigned mask = (1u << bits) - 1;
+    for (; i < count; i++) {
+        uint64_t at = (uint64_t)(first + i) * (uint64_t)bits;
+        unsigned shift = (unsigned)(at % 8), word = in[at / 8];
+        if (shift + (unsigned)bits > 8) word |= (unsigned)in[at / 8 + 1] << 8;
+        codes[i] = (uint8_t)(word >> shift & mask);
+    }
+}

@@ -1,0 +1,74 @@
+// terms: the table of term kinds and what every kind shares - making, freeing, counting bytes, decoding a sum.
+#include "compress/layer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+const term_kind *const term_kinds[] = {&term_dense, &term_uniform, &term_lowrank, &term_sparse, &term_masked};
+const size_t term_kind_count = sizeof term_kinds / sizeof *term_kinds;
+
+term *term_new(const term_kind *kind, int64_t rows, int64_t cols) {
+    term *t = base_alloc(sizeof *t);
+    t->kind = kind;
+    t->rows = rows;
+    t->cols = cols;
+    t->stored = rows * cols;
+    return t;
+}
+
+void term_free(term *t) {
+    if (!t) return;
+    for (int i = 0; i < t->child_count; i++) term_free(t->child[i]);
+    for (int i = 0; i < TERM_MAX_BLOB; i++) base_big_free(t->blob[i].owned);
+    free(t);
+}
+
+void *term_blob_new(term *t, int index, num_dtype dtype, int64_t count, base_err *err) {
+    term_blob *b = &t->blob[index];
+    size_t width = num_dtypes[dtype].bytes;
+    // One value at least, so that an empty array is still a pointer; it is not counted and not written.
+    void *data = base_big_alloc(count ? (size_t)count : 1, width, "the packed weights of a layer", err);
+    if (!data) return NULL;
+    base_big_free(b->owned);
+    *b = (term_blob){dtype, count, (size_t)count * width, data, data};
+    return data;
+}
+
+int64_t term_bytes(const term *t) {
+    int64_t bytes = 0;
+    for (int i = 0; i < TERM_MAX_BLOB; i++) bytes += (int64_t)t->blob[i].bytes;
+    for (int i = 0; i < t->child_count; i++) bytes += term_bytes(t->child[i]);
+    return bytes;
+}
+
+bool term_decode(const term *t, float *out, base_err *err) { return t->kind->decode(t, out, err); }
+
+bool terms_decode(term *const *terms, int count, int64_t rows, int64_t cols, float *out, base_err *err) {
+    memset(out, 0, (size_t)(rows * cols) * sizeof *out);
+    for (int i = 0; i < count; i++)
+        if (!term_decode(terms[i], out, err)) return false;
+    return true;
+}
+
+bool term_is_float(const term *t) { return t->kind == &term_dense; }
+
+bool term_is_container(const term *t) { return t->kind == &term_sparse || t->kind == &term_masked; }
+
+void terms_describe(term *const *terms, int count, base_buf *b) {
+    for (int i = 0; i < count; i++) {
+        if (i) base_buf_puts(b, " + ");
+        terms[i]->kind->describe(terms[i], b);
+    }
+}
+
+bool term_blob_is(const term *t, int index, num_dtype dtype, int64_t count, base_err *err) {
+    const term_blob *b = &t->blob[index];
+    const char *name = t->kind->blob[index];
+    if (b->count != count)
+        return base_fail(err, "array %s of a %s term holds %lld values, expected %lld", name, t->kind->name,
+                         (long long)b->count, (long long)count);
+    if (count && b->dtype != dtype)
+        return base_fail(err, "array %s of a %s term is %s, expected %s", name, t->kind->name,
+                         num_dtypes[b->dtype].name, num_dtypes[dtype].name);
+    return true;
+}

@@ -1,0 +1,186 @@
+// Uniform term: integer codes on an even grid. value = scale * level(code), with one scale a group:
+//   sym      level = code - 2^(bits-1)
+//   asym     level = code - zero of the group (zero points packed with `bits` bits each)
+//   sign     level = 2 code - 1 (one bit)
+//   ternary  level = code - 1 (five codes to a byte)
+// A group is `group` neighbouring inputs of a row (the last of a row may be shorter), a whole row, or the tensor.
+#include "compress/layer.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+int64_t uniform_groups_per_row(int64_t cols, int64_t group) {
+    if (group == GROUP_TENSOR) return 0;
+    return group == GROUP_ROW ? 1 : (cols + group - 1) / group;
+}
+
+int64_t uniform_scale_count(int64_t rows, int64_t cols, int64_t group) {
+    int64_t per_row = uniform_groups_per_row(cols, group);
+    return per_row ? rows * per_row : 1;
+}
+
+// Largest byte or code that may occur: the ends of the ranges that a hostile file would leave.
+static bool check_codes(const term *t, base_err *err) {
+    const uint8_t *codes = t->blob[UNIFORM_CODES].data;
+    size_t bytes = t->blob[UNIFORM_CODES].bytes;
+    int64_t bits = t->attr[UNIFORM_BITS];
+    if (t->attr[UNIFORM_SCHEME] == UNIFORM_TERNARY) {
+        for (size_t i = 0; i < bytes; i++)
+            if (codes[i] > 242)
+                return base_fail(err, "byte %zu of ternary codes is %u, expected at most 242", i, codes[i]);
+        return true;
+    }
+    unsigned spare = (unsigned)(bytes * 8 - (size_t)(t->stored * bits));
+    if (bytes && spare && codes[bytes - 1] >> (8 - spare))
+        return base_fail(err, "unused bits at the end of the codes of a uniform term are not zero");
+    return true;
+}
+
+static bool check_scales(const term *t, int64_t count, base_err *err) {
+    const term_blob *b = &t->blob[UNIFORM_SCALES];
+    if (b->dtype != NUM_F32 && b->dtype != NUM_F16 && b->dtype != NUM_BF16)
+        return base_fail(err, "scales of a uniform term are %s, expected f32, f16 or bf16", num_dtypes[b->dtype].name);
+    if (!term_blob_is(t, UNIFORM_SCALES, b->dtype, count, err)) return false;
+    size_t width = num_dtypes[b->dtype].bytes;
+    for (int64_t i = 0; i < count; i++) {
+        float s;
+        num_to_f32(b->dtype, (const uint8_t *)b->data + (size_t)i * width, &s, 1);
+        if (!isfinite(s) || s < 0)
+            return base_fail(err, "scale %lld of a uniform term is %g, expected a finite number >= 0", (long long)i,
+                             (double)s);
+    }
+    return true;
+}
+
+static bool check(const term *t, base_err *err) {
+    int64_t bits = t->attr[UNIFORM_BITS], scheme = t->attr[UNIFORM_SCHEME];
+    if ((scheme == UNIFORM_SIGN && bits != 1) || (scheme == UNIFORM_TERNARY && bits != 2))
+        return base_fail(err, "a uniform term with scheme %s states %lld bits",
+                         scheme == UNIFORM_SIGN ? "sign" : "ternary", (long long)bits);
+    int64_t scales = uniform_scale_count(t->rows, t->cols, t->attr[UNIFORM_GROUP]);
+    int64_t zeros = scheme == UNIFORM_ASYM ? (int64_t)num_packed_bytes((size_t)scales, (int)bits) : 0;
+    return term_blob_is(t, UNIFORM_CODES, NUM_U8, (int64_t)uniform_code_bytes(t->stored, bits, scheme), err) &&
+           check_codes(t, err) && check_scales(t, scales, err) && term_blob_is(t, UNIFORM_ZEROS, NUM_U8, zeros, err);
+}
+
+// The scale and the level of code 0 of one group.
+static void group_param(const term *t, int64_t index, float *scale, float *base, float *step) {
+    const term_blob *s = &t->blob[UNIFORM_SCALES];
+    num_to_f32(s->dtype, (const uint8_t *)s->data + (size_t)index * num_dtypes[s->dtype].bytes, scale, 1);
+    int64_t bits = t->attr[UNIFORM_BITS];
+    uint8_t zero;
+    *step = 1, *base = 0;
+    switch ((enum uniform_scheme)t->attr[UNIFORM_SCHEME]) {
+    case UNIFORM_SYM: *base = -(float)(1 << (bits - 1)); break;
+    case UNIFORM_ASYM:
+        codes_unpack(t->blob[UNIFORM_ZEROS].data, index, 1, bits, UNIFORM_ASYM, &zero);
+        *base = -(float)zero;
+        break;
+    case UNIFORM_SIGN: *base = -1, *step = 2; break;
+    case UNIFORM_TERNARY: *base = -1; break;
+    }
+}
+
+BASE_CLONES static void add_levels(const uint8_t *codes, int64_t count, float scale, float base, float step,
+                                   float *out) {
+    for (int64_t i = 0; i < count; i++) out[i] += scale * (step * (float)codes[i] + base);
+}
+
+enum { CHUNK = 1024 };
+
+static void decode_row(const term *t, int64_t r, float *out) {
+    int64_t group = t->attr[UNIFORM_GROUP], per_row = uniform_groups_per_row(t->cols, group);
+    int64_t length = group > 0 ? group : t->cols;
+    uint8_t codes[CHUNK];
+    for (int64_t g = 0, c = 0; c < t->cols; g++) {
+        float scale, base, step;
+        group_param(t, per_row ? r * per_row + g : 0, &scale, &base, &step);
+        int64_t end = c + length < t->cols ? c + length : t->cols;
+        for (; c < end; c += CHUNK) {
+            int64_t n = end - c < CHUNK ? end - c : CHUNK;
+            codes_unpack(t->blob[UNIFORM_CODES].data, r * t->cols + c, n, t->attr[UNIFORM_BITS],
+                         t->attr[UNIFORM_SCHEME], codes);
+            add_levels(codes, n, scale, base, step, out + c);
+        }
+        c = end;
+    }
+}
+
+static bool decode(const term *t, float *out, base_err *err) {
+    (void)err;
+#ifdef _OPENMP
+#pragma omp parallel for schedule(static)
+#endif
+    for (int64_t r = 0; r < t->rows; r++) decode_row(t, r, out + r * t->cols);
+    return true;
+}
+
+static void gather(const term *t, int64_t row, int64_t first, int64_t count, const uint32_t *col, float *out) {
+    int64_t group = t->attr[UNIFORM_GROUP], per_row = uniform_groups_per_row(t->cols, group), now = -1;
+    float scale = 0, base = 0, step = 1;
+    uint8_t codes[CHUNK];
+    for (int64_t i = 0; i < count; i++) {
+        if (i % CHUNK == 0)
+            codes_unpack(t->blob[UNIFORM_CODES].data, first + i, count - i < CHUNK ? count - i : CHUNK,
+                         t->attr[UNIFORM_BITS], t->attr[UNIFORM_SCHEME], codes);
+        int64_t g = per_row ? row * per_row + (group > 0 ? (int64_t)col[i] / group : 0) : 0;
+        if (g != now) group_param(t, now = g, &scale, &base, &step);
+        out[i] += scale * (step * (float)codes[i % CHUNK] + base);
+    }
+}
+
+// Copies a blob as it is (scales and zero points stay those of the full grid).
+static bool copy_blob(const term *from, term *to, int index, base_err *err) {
+    const term_blob *b = &from->blob[index];
+    if (!b->count) return true;
+    void *data = term_blob_new(to, index, b->dtype, b->count, err);
+    if (data) memcpy(data, b->data, b->bytes);
+    return data != NULL;
+}
+
+static term *compact(const term *t, const uint8_t *mask, int64_t kept, base_err *err) {
+    int64_t bits = t->attr[UNIFORM_BITS], scheme = t->attr[UNIFORM_SCHEME];
+    term *n = term_new(&term_uniform, t->rows, t->cols);
+    memcpy(n->attr, t->attr, sizeof n->attr);
+    n->stored = kept;
+    uint8_t *codes = base_big_alloc((size_t)t->stored + 1, 1, "codes of a layer", err);
+    uint8_t *packed =
+        codes ? term_blob_new(n, UNIFORM_CODES, NUM_U8, (int64_t)uniform_code_bytes(kept, bits, scheme), err) : NULL;
+    if (packed && copy_blob(t, n, UNIFORM_SCALES, err) && copy_blob(t, n, UNIFORM_ZEROS, err)) {
+        codes_unpack(t->blob[UNIFORM_CODES].data, 0, t->stored, bits, scheme, codes);
+        int64_t k = 0;
+        for (int64_t i = 0; i < t->stored; i++)
+            if (mask[i]) codes[k++] = codes[i];
+        codes_pack(codes, kept, bits, scheme, packed);
+    } else {
+        term_free(n);
+        n = NULL;
+    }
+    base_big_free(codes);
+    return n;
+}
+
+static void describe(const term *t, base_buf *b) {
+    static const char *const schemes[] = {"sym", "asym", "sign", "ternary"};
+    int64_t scheme = t->attr[UNIFORM_SCHEME], group = t->attr[UNIFORM_GROUP];
+    if (scheme == UNIFORM_TERNARY)
+        base_buf_puts(b, "ternary");
+    else
+        base_buf_printf(b, "uniform %lld bit %s", (long long)t->attr[UNIFORM_BITS], schemes[scheme]);
+    if (group > 0) base_buf_printf(b, " g%lld", (long long)group);
+    if (group == GROUP_TENSOR) base_buf_puts(b, " per tensor");
+}
+
+const term_kind term_uniform = {
+    .name = "uniform",
+    .help = "integer codes on an even grid, a scale (and zero point) a group",
+    .attr = {{"bits", 1, 8, NULL}, {"scheme", 0, 3, "sym|asym|sign|ternary"}, {"group", -1, INT32_MAX, NULL}},
+    .blob = {"codes", "scales", "zeros"},
+    .element_wise = true,
+    .check = check,
+    .decode = decode,
+    .gather = gather,
+    .compact = compact,
+    .describe = describe,
+};

@@ -51,8 +51,8 @@ typedef struct term_kind {
     bool (*decode)(const term *t, float *out, base_err *err);
     // out[i] += value of stored entry first + i, which stands at (row, col[i]); element-wise dense kinds only, else NULL.
     void (*gather)(const term *t, int64_t row, int64_t first, int64_t count, const uint32_t *col, float *out);
-    // A term with only the entries where mask is 1 (row-major order, `kept` of them); same kinds as gather.
-    struct term *(*compact)(const term *t, const uint8_t *mask, int64_t kept, base_err *err);
+    // A term with only the stored entries for which keep[stored] is 1 (`kept` of them); same kinds as gather.
+    struct term *(*compact)(const term *t, const uint8_t *keep, int64_t kept, base_err *err);
     void (*describe)(const term *t, base_buf *b);
 } term_kind;
 
@@ -179,27 +179,24 @@ typedef struct compress_context layer;
 void layer_close(layer *l);
 // A new term at the end; takes ownership, also on failure.
 bool layer_append(layer *l, term *t, base_err *err) BASE_MUST_USE;
-// out = W - terms, leaving out those for which `skip` is true (skip NULL: none).
-bool layer_remainder(const layer *l, bool (*skip)(const layer *l, const term *t), float *out, base_err *err)
-    BASE_MUST_USE;
-bool layer_decode(const layer *l, float *out, base_err *err) BASE_MUST_USE;
-int64_t layer_bytes(const layer *l);
-// Positions that were pruned are still zero, and the container still has the mask.
-bool layer_check_mask(const layer *l, const float *decoded, base_err *err) BASE_MUST_USE;
+// out = W - terms for which `stays` is true (NULL: all of them).
+bool layer_remainder(const layer *l, bool (*stays)(const term *t), float *out, base_err *err) BASE_MUST_USE;
+// What quantize and keep aim at: W minus the terms that stay. Float values (a dense term, or the still unquantised
+// values of a pruned layer) do not stay: layer_put_values replaces them.
+float *layer_target(const layer *l, base_err *err);
 // Where a step's values go: into the container of a pruned layer, else a term of their own. `values` is compact when
-// the layer has a mask. Takes ownership of `values`.
+// the layer has a mask. Takes ownership of `values`, also on failure.
 bool layer_put_values(layer *l, term *values, base_err *err) BASE_MUST_USE;
-// What quantize and keep work on: W minus everything that stays. A masked layer whose values are still float has them
-// replaced, so they do not count as staying.
-bool layer_target(const layer *l, float *out, base_err *err) BASE_MUST_USE;
 int64_t layer_kept(const layer *l);
+int64_t layer_bytes(const layer *l);
+// The mask still holds: the container stores it unchanged, and, where every term is element-wise, pruned weights are 0.
+bool layer_check_mask(const layer *l, const float *decoded, base_err *err) BASE_MUST_USE;
 
 extern const compress_step_kind step_quantize, step_prune, step_lowrank, step_keep;
-// Bytes of pruned and kept weights: exactly `count` smallest |score| are 0 in mask (entries already 0 stay and count).
-bool prune_select(const float *score, int64_t n, int64_t count, uint8_t *mask, base_err *err) BASE_MUST_USE;
+// Sets mask to 0 for the `count` smallest |score|; entries that are 0 already come first; ties go in order.
+void prune_select(const float *score, int64_t n, int64_t count, uint8_t *mask);
 // How many weights each matrix loses when `fraction` of all of them together goes, by magnitude; ties in order.
-bool prune_global_counts(const float *const *w, const int64_t *n, int layers, double fraction, int64_t *counts,
-                         base_err *err) BASE_MUST_USE;
+void prune_global_counts(const float *const *w, const int64_t *n, int layers, double fraction, int64_t *counts);
 
 // Cholesky of H + d mean(diag H) I in float64, d from `start` up in steps of ten until it works; upper factor in u.
 // Sets *damping to the d that worked and reports a raise; giving up is an error.

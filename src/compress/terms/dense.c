@@ -48,7 +48,7 @@ static void gather(const term *t, int64_t row, int64_t first, int64_t count, con
     add(t, first, count, out);
 }
 
-static term *compact(const term *t, const uint8_t *mask, int64_t kept, base_err *err) {
+static term *compact(const term *t, const uint8_t *keep, int64_t kept, base_err *err) {
     const term_blob *b = &t->blob[DATA];
     size_t width = num_dtypes[b->dtype].bytes;
     term *n = term_new(&term_dense, t->rows, t->cols);
@@ -59,7 +59,7 @@ static term *compact(const term *t, const uint8_t *mask, int64_t kept, base_err 
         return NULL;
     }
     for (int64_t i = 0; i < b->count; i++)
-        if (mask[i]) {
+        if (keep[i]) {
             memcpy(out, (const uint8_t *)b->data + (size_t)i * width, width);
             out += width;
         }

@@ -139,7 +139,7 @@ static bool copy_blob(const term *from, term *to, int index, base_err *err) {
     return data != NULL;
 }
 
-static term *compact(const term *t, const uint8_t *mask, int64_t kept, base_err *err) {
+static term *compact(const term *t, const uint8_t *keep, int64_t kept, base_err *err) {
     int64_t bits = t->attr[UNIFORM_BITS], scheme = t->attr[UNIFORM_SCHEME];
     term *n = term_new(&term_uniform, t->rows, t->cols);
     memcpy(n->attr, t->attr, sizeof n->attr);
@@ -151,7 +151,7 @@ static term *compact(const term *t, const uint8_t *mask, int64_t kept, base_err 
         codes_unpack(t->blob[UNIFORM_CODES].data, 0, t->stored, bits, scheme, codes);
         int64_t k = 0;
         for (int64_t i = 0; i < t->stored; i++)
-            if (mask[i]) codes[k++] = codes[i];
+            if (keep[i]) codes[k++] = codes[i];
         codes_pack(codes, kept, bits, scheme, packed);
     } else {
         term_free(n);

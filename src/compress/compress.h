@@ -63,10 +63,12 @@ typedef struct compress_plan {
     const data_view *calib;     // NULL: no step may need data, output errors are not measured
     const data_view *held;      // held-out inputs for the error figures; NULL: not measured
     uint64_t seed;
+    const char *about;          // recipe name, written to the metadata of packed files; NULL: none
 } compress_plan;
 void compress_plan_free(compress_plan *plan);  // rules and steps, not the views
 
-// Which rule each layer gets (-1: none). A pattern that does not compile is an error with its offset; one that
+// Which rule each layer gets (-1: none). Beside its name the first layer answers to "first" and the last to "last"
+// (the whole pattern must match them: "first|last"). A pattern that does not compile is an error with its offset; one that
 // matches no layer at all is an error naming the nearest layer names.
 bool compress_match(const model *m, const compress_plan *plan, int *rule_of_layer, base_err *err) BASE_MUST_USE;
 
@@ -82,7 +84,8 @@ void compress_result_free(compress_result *r);
 engine_weights compress_weights(const compress_result *r);   // decoded weights of every parameter
 int compress_row_count(const compress_result *r);
 const base_layer_row *compress_row(const compress_result *r, int index);
-// Exact sizes of the file compress_save would write: tensors, and header.
+// Exact sizes of the file that compress_save(..., about NULL, ...) would write: tensors, and header (the 8 bytes of its
+// length included). Together they are the file.
 bool compress_sizes(const compress_result *r, int64_t *bytes, int64_t *header_bytes, base_err *err) BASE_MUST_USE;
 double compress_bits(const compress_result *r);  // 8 * bytes of the layers / their weights
 
@@ -90,14 +93,14 @@ typedef struct compress_saved {
     int64_t file_bytes, header_bytes;
     char hash[33];
 } compress_saved;
-// `about`: recipe name for the metadata (no times or paths: the same run gives the same bytes).
+// `about`: recipe name for the metadata, NULL: the plan's (no times or paths: the same run gives the same bytes).
 bool compress_save(const compress_result *r, const char *path, const char *about, compress_saved *saved,
                    base_err *err) BASE_MUST_USE;
 // A model as it is (uncompressed), through the same writer, so that sizes compare.
 compress_result *compress_identity(const model *m, base_err *err) BASE_MUST_USE;
 
-// Replace the packed tensors of a file written by compress_save by decoded ones under their original names and types;
-// does nothing to plain files. Every code, index, size and shape is checked.
+// Replace the packed tensors of a file written by compress_save by decoded float32 ones (exactly the values the run
+// used) under their original names; does nothing to plain files. Every code, index, size and shape is checked.
 bool compress_unpack(model_tensors *t, base_err *err) BASE_MUST_USE;
 bool compress_is_packed(const model_tensors *t);
 // One line a layer of a packed file ("conv1: uniform 4 bit asym g64 + lowrank r8 f16"), for `vise info`; caller frees.

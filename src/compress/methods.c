@@ -1,0 +1,63 @@
+// methods: the pages of `vise methods` for variants of steps - what each computes, who published it, what it costs.
+#include "compress/compress.h"
+
+const compress_method compress_methods[] = {
+    {"rtn", "quantize", "round to nearest, range from the extremes",
+     "q = clamp(round(w / scale) + zero), w ~ scale (q - zero), rounding half to even. asym: scale = (max - min) /\n"
+     "(2^b - 1), zero = round(-min / scale), the range always contains 0. sym: scale = 2 max|w| / (2^b - 1), zero =\n"
+     "2^(b-1). One scale a tensor, an output row, or a group of neighbouring inputs.\n"
+     "quantize{solver=\"rtn\", range=\"minmax\", bits=4, group=64}",
+     "the baseline of GPTQ (Frantar et al., ICLR 2023, arXiv 2210.17323); Jacob et al., CVPR 2018 (arXiv 1712.05877)",
+     "no data; one pass over the weights"},
+    {"rtn-mse", "quantize", "round to nearest, range searched for the least error",
+     "Shrinks min and max by p = 1 - i/100 for i = 0..79 and keeps the first p with the least sum |w - q(w)|^2.4.\n"
+     "quantize{solver=\"rtn\", range=\"mse\", bits=3}",
+     "GPTQ's Quantizer (norm 2.4, grid 100, maxshrink 0.8; arXiv 2210.17323)", "no data; 80 passes over the weights"},
+    {"sign", "quantize", "one bit a weight: the sign, with the mean magnitude as scale",
+     "w ~ a sign(w), a = mean |w| of the group, which is the least-squares scale.\nquantize{bits=1, group=64}",
+     "XNOR-Net (Rastegari et al., ECCV 2016, arXiv 1603.05279), section 3.1", "no data; one pass"},
+    {"ternary", "quantize", "-1, 0, 1 with the mean magnitude as scale, 1.6 bits a weight",
+     "w ~ a clamp(round(w / a), -1, 1), a = mean |w| of the group; five codes to a byte. With range=\"mse\" a is the\n"
+     "exact least-squares scale: mean of the k largest |w| for the k that maximises (their sum)^2 / k.\n"
+     "quantize{dtype=\"ternary\", group=64}",
+     "BitNet b1.58 (Ma et al., arXiv 2402.17764); exact scale: Ternary Weight Networks (Li and Liu, arXiv 1605.04711), "
+     "equation 5",
+     "no data; one pass (range=mse: a sort of each group)"},
+    {"residual", "quantize", "quantise, then quantise what was left over, and again",
+     "W ~ Q1 + Q2 + ...: each quantize step after the first codes the remainder with its own scales.\n"
+     "rule(\".*\", quantize{bits=4}, quantize{bits=2})",
+     "REx (Yvinec et al., NeurIPS 2023, arXiv 2203.14645)", "no data; one pass a step"},
+    {"magnitude", "prune", "drop the smallest weights of each layer",
+     "The floor(sparsity count) weights with the least |w| become 0; kept weights are stored with their positions.\n"
+     "prune{criterion=\"magnitude\", sparsity=0.5}",
+     "Han et al., NeurIPS 2015 (arXiv 1506.02626)", "no data; three passes, no sorting"},
+    {"magnitude-global", "prune", "drop the smallest weights of all layers of the rule together",
+     "One threshold for all matched layers, from their original weights; layers of small weights lose more.\n"
+     "prune{criterion=\"magnitude\", scope=\"global\", sparsity=0.5}",
+     "Blalock et al., What is the State of Neural Network Pruning, MLSys 2020 (arXiv 2003.03033)",
+     "no data; three passes over all layers before the walk"},
+    {"nm", "prune", "keep n of every m neighbouring inputs",
+     "The n largest |w| of every run of m inputs of a row stay; positions take ceil(log2 m) bits each (or a bitmap\n"
+     "where that is smaller). prune{n=2, m=4}",
+     "Mishra et al., Accelerating Sparse Deep Neural Networks (arXiv 2104.08378)", "no data; one pass"},
+    {"svd", "lowrank", "truncated singular value decomposition of the weight (or remainder)",
+     "The U V of rank r with the least ||R - U V||^2. lowrank{method=\"svd\", fraction=0.5, factors=\"f16\"}",
+     "Eckart and Young, Psychometrika 1936", "no data; O(out in min(out, in))"},
+    {"svd-llm", "lowrank", "truncation-aware SVD: least output error on the calibration inputs",
+     "The U V of rank r with the least tr((R - UV) H (R - UV)^T), H = X^T X / n: SVD of R L with L L^T = H, then L^-1.\n"
+     "Computed from the eigenvectors of R H R^T, which are the same and need no inverse.\n"
+     "lowrank{method=\"whitened\", ratio=0.5}",
+     "SVD-LLM (Wang et al., ICLR 2025, arXiv 2403.07378)", "calibration inputs; O(out in^2 + out^2 in)"},
+    {"lorc", "lowrank", "low-rank compensation of the quantisation error",
+     "W ~ Q + U V: quantise first, then a low-rank term of W - Q.\n"
+     "rule(\".*\", quantize{bits=4}, lowrank{rank=8, factors=\"int8\"})",
+     "ZeroQuant-V2 (Yao et al., arXiv 2303.08302), LoRC", "no data (whitened: calibration inputs)"},
+    {"lowrank-then-quantize", "lowrank", "a low-rank part that absorbs the large directions, then integer codes",
+     "W ~ U V + Q(W - U V). rule(\".*\", lowrank{rank=16, factors=\"f16\"}, quantize{bits=4, group=64})",
+     "the decomposition of SVDQuant (Li et al., ICLR 2025, arXiv 2411.05007), without its smoothing",
+     "no data (whitened: calibration inputs)"},
+    {"sparse-plus-lowrank", "prune", "a sparse part and a low-rank part",
+     "prune then lowrank: U V approximates what was pruned; lowrank then prune: the largest of W - U V are stored.",
+     "LoSparse (Li et al., ICML 2023, arXiv 2306.11222)", "no data (whitened: calibration inputs)"},
+};
+const size_t compress_method_count = sizeof compress_methods / sizeof *compress_methods;

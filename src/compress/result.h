@@ -1,0 +1,48 @@
+// Private to compress/: a compressed model while it is made, measured and written.
+#ifndef VISE_COMPRESS_RESULT_H
+#define VISE_COMPRESS_RESULT_H
+
+#include "compress/layer.h"
+
+// What became of one layer; term_count 0: it is stored as it came.
+typedef struct result_layer {
+    term **terms;
+    int term_count;
+    float *decoded;   // [out x in], what the network runs with; NULL when unchanged
+} result_layer;
+
+struct compress_result {
+    const model *m;          // outlives the result
+    result_layer *layers;    // [m->layer_count]
+    base_layer_row *rows;    // finished layers in the order of the walk
+    int row_count;
+    const float **weights;   // [m->weight_count]
+    char about[96];          // recipe name, for the metadata
+};
+
+compress_result *result_new(const model *m);
+// The tensor that holds a layer's weight in the source file.
+const model_tensor *result_tensor(const model *m, const model_layer *l);
+// Name, kind, shape, sizes; every figure NaN or 0.
+base_layer_row result_row(const model *m, int layer, int index);
+
+// ---- figures of a layer (measure.c) ----------------------------------------------------------------
+
+// The samples a run carries along: with the original weights, and with the compressed prefix (the same stream as long
+// as nothing has changed).
+typedef struct measure_pair { engine_stream *own, *chain; } measure_pair;
+typedef struct measure_streams { measure_pair calib, held; } measure_streams;
+
+bool measure_open(const model *m, const data_view *calib, const data_view *held, measure_streams *s, base_err *err);
+void measure_close(measure_streams *s);
+bool measure_advance(measure_streams *s, int node, base_job *job, base_err *err);
+// From now on the compressed prefix uses `w` for the parameter.
+bool measure_replace(measure_streams *s, int param, const float *w, base_err *err);
+// Weight error, SQNR, bits and the bound from the stored bytes.
+void measure_weights(base_layer_row *row, const float *w, const float *wc);
+// Output errors and cosine; `h` (may be NULL) is the second moment of the original calibration inputs, which spares a
+// pass over them.
+bool measure_outputs(const measure_streams *s, const model *m, const model_layer *l, const float *w, const float *wc,
+                     const float *h, base_layer_row *row, base_job *job, base_err *err);
+
+#endif

@@ -1,0 +1,275 @@
+// run: the walk. Layers in the order of the graph, each with the steps of its rule; what they need (second moments,
+// masks over all layers) is made when it is needed and dropped with the layer.
+#include "compress/result.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+typedef struct walk {
+    const model *m;
+    const compress_plan *plan;
+    base_job *job;
+    compress_result *r;
+    int *rule;               // [layer_count]
+    int64_t **prune_count;   // [layer_count] -> [steps of the rule], -1 where nothing is planned; NULL: none
+    measure_streams s;
+    double began;
+} walk;
+
+static const compress_rule *rule_of(const walk *w, int layer_index) {
+    return w->rule[layer_index] < 0 ? NULL : &w->plan->rules[w->rule[layer_index]];
+}
+
+static unsigned step_needs(const compress_step *s) { return s->kind->needs ? s->kind->needs(s) : 0; }
+
+static unsigned layer_needs(const walk *w, int layer_index) {
+    const compress_rule *rule = rule_of(w, layer_index);
+    unsigned needs = 0;
+    for (int k = 0; rule && k < rule->step_count; k++) needs |= step_needs(&rule->steps[k]);
+    return needs;
+}
+
+// ---- before the walk -------------------------------------------------------------------------------
+
+static bool check_steps(const walk *w, base_err *err) {
+    for (int r = 0; r < w->plan->rule_count; r++)
+        for (int k = 0; k < w->plan->rules[r].step_count; k++) {
+            const compress_step *s = &w->plan->rules[r].steps[k];
+            if (s->kind->check && !s->kind->check(s, err))
+                return base_wrap(err, "rule \"%s\", step %d: ", w->plan->rules[r].pattern, k + 1);
+            unsigned data = COMPRESS_NEEDS_GRAM | COMPRESS_NEEDS_INPUTS | COMPRESS_NEEDS_GRADIENT;
+            if (!(step_needs(s) & data)) continue;
+            if (!w->m->graph)
+                return base_fail(err,
+                                 "rule \"%s\": step %s needs the layers' inputs, and %s has no graph to compute them: %s",
+                                 w->plan->rules[r].pattern, s->kind->name, w->m->name,
+                                 w->m->why_no_arch ? w->m->why_no_arch : "its architecture is not known");
+            if (!w->plan->calib)
+                return base_fail(err, "rule \"%s\": step %s needs calibration data (calibrate = ...)",
+                                 w->plan->rules[r].pattern, s->kind->name);
+        }
+    return true;
+}
+
+// Ranks the layers of a rule together for each of its steps that ask for it.
+static void plan_global(walk *w, int rule, int step) {
+    const model *m = w->m;
+    const float **weights = base_calloc((size_t)m->layer_count + 1, sizeof *weights);
+    int64_t *sizes = base_calloc((size_t)m->layer_count + 1, sizeof *sizes);
+    int64_t *counts = base_calloc((size_t)m->layer_count + 1, sizeof *counts);
+    int n = 0;
+    for (int i = 0; i < m->layer_count; i++)
+        if (w->rule[i] == rule) {
+            weights[n] = m->weights[m->layers[i].weight];
+            sizes[n++] = m->layers[i].weights;
+        }
+    prune_global_counts(weights, sizes, n, compress_number(&w->plan->rules[rule].steps[step], "sparsity"), counts);
+    for (int i = 0, k = 0; i < m->layer_count; i++) {
+        if (w->rule[i] != rule) continue;
+        int steps = w->plan->rules[rule].step_count;
+        if (!w->prune_count[i]) {
+            w->prune_count[i] = base_calloc((size_t)steps, sizeof **w->prune_count);
+            for (int t = 0; t < steps; t++) w->prune_count[i][t] = -1;
+        }
+        w->prune_count[i][step] = counts[k++];
+    }
+    free(weights);
+    free(sizes);
+    free(counts);
+}
+
+static void plan_all(walk *w) {
+    for (int r = 0; r < w->plan->rule_count; r++)
+        for (int k = 0; k < w->plan->rules[r].step_count; k++)
+            if (step_needs(&w->plan->rules[r].steps[k]) & COMPRESS_NEEDS_ALL_LAYERS) plan_global(w, r, k);
+}
+
+// "quantize rtn bits=4; lowrank svd rank=8" into the row, cut to fit.
+static void name_steps(const compress_rule *rule, base_layer_row *row) {
+    base_buf b = {0};
+    for (int k = 0; rule && k < rule->step_count; k++) {
+        char *text = compress_step_text(&rule->steps[k]);
+        base_buf_printf(&b, "%s%s", k ? "; " : "", text);
+        free(text);
+    }
+    base_clean(row->steps, sizeof row->steps, b.text ? b.text : "");
+    base_buf_free(&b);
+}
+
+static base_layer_row start_row(const walk *w, int i) {
+    base_layer_row row = result_row(w->m, i, i);
+    name_steps(rule_of(w, i), &row);
+    return row;
+}
+
+static void emit_row(const walk *w, base_event_kind kind, const base_layer_row *row, const char *text) {
+    base_emit(w->job, (base_event){.kind = kind, .layer = row, .text = text, .index = row->index,
+                                   .total = w->m->layer_count});
+}
+
+// ---- one layer -------------------------------------------------------------------------------------
+
+static float *make_gram(const walk *w, const model_layer *l, engine_stream *s, base_err *err) {
+    bool counts = w->m->graph->nodes[l->node].op == MODEL_EMBEDDING;
+    size_t n = counts ? (size_t)l->out : (size_t)(l->groups * l->in * l->in);
+    float *h = base_big_alloc(n, sizeof *h, "the second moment of a layer's inputs", err);
+    if (!h) return NULL;
+    bool ok = engine_stream_gram(s, l->node, h, w->job, err);
+    if (ok && !num_all_finite(h, n)) ok = base_fail(err, "the second moment of its inputs holds NaN or Inf");
+    if (ok) return h;
+    base_big_free(h);
+    return NULL;
+}
+
+// Applies one step, brings the row up to date and tells. `decoded` is scratch for the sum of terms.
+static bool apply_step(const walk *w, int i, int k, layer *l, base_layer_row *row, float *decoded, base_err *err) {
+    const compress_step *s = &rule_of(w, i)->steps[k];
+    l->prune_count = w->prune_count[i] ? w->prune_count[i][k] : -1;
+    base_buf_clear(&l->did);
+    bool ok = base_go_on(w->job, err) && s->kind->apply(s, l, err);
+    if (ok && l->term_count) {
+        ok = terms_decode(l->terms, l->term_count, l->rows, l->cols, decoded, err);
+        if (ok && !num_all_finite(decoded, (size_t)(l->rows * l->cols)))
+            ok = base_fail(err, "the weight it leaves holds NaN or Inf");
+    }
+    if (!ok) {
+        if (err->status == BASE_CANCELLED) return false;
+        return base_wrap(err, "layer %s, step %d (%s): ", row->name, k + 1, s->kind->name);
+    }
+    if (l->term_count) {
+        row->bytes = layer_bytes(l);
+        measure_weights(row, l->w, decoded);
+    }
+    row->damping = l->damping;
+    emit_row(w, BASE_EV_STEP, row, l->did.text ? l->did.text : s->kind->name);
+    return true;
+}
+
+static void move_terms(layer *l, result_layer *to, float *decoded) {
+    to->terms = base_calloc((size_t)l->term_count + 1, sizeof(term *));
+    memcpy(to->terms, l->terms, (size_t)l->term_count * sizeof(term *));
+    to->term_count = l->term_count;
+    to->decoded = decoded;
+    l->term_count = 0;
+}
+
+static bool run_steps(walk *w, int i, const float *h, base_layer_row *row, base_err *err) {
+    const model_layer *ml = &w->m->layers[i];
+    const compress_rule *rule = rule_of(w, i);
+    int64_t n = ml->out * ml->in;
+    layer l = {.name = row->name, .rows = ml->out, .cols = ml->in, .groups = ml->groups, .h = h, .damping = NAN,
+               .w = w->m->weights[ml->weight], .dtype = result_tensor(w->m, ml)->t.dtype, .prune_count = -1,
+               .seed = w->plan->seed + (uint64_t)i, .job = w->job};
+    l.diagonal = ml->node >= 0 && w->m->graph->nodes[ml->node].op == MODEL_EMBEDDING;
+    float *decoded = base_big_alloc((size_t)n, sizeof *decoded, "a decoded weight", err);
+    bool ok = decoded;
+    for (int k = 0; ok && k < rule->step_count; k++) ok = apply_step(w, i, k, &l, row, decoded, err);
+    if (ok && l.term_count) ok = layer_check_mask(&l, decoded, err);
+    if (ok && l.term_count) {
+        move_terms(&l, &w->r->layers[i], decoded);
+        w->r->weights[ml->weight] = decoded;
+    } else {
+        base_big_free(decoded);
+    }
+    layer_close(&l);
+    return ok;
+}
+
+// A layer that failed or was cancelled after its terms were taken must not stay in the result half measured.
+static void undo(walk *w, int i) {
+    result_layer *l = &w->r->layers[i];
+    for (int k = 0; k < l->term_count; k++) term_free(l->terms[k]);
+    free(l->terms);
+    base_big_free(l->decoded);
+    *l = (result_layer){0};
+    w->r->weights[w->m->layers[i].weight] = w->m->weights[w->m->layers[i].weight];
+}
+
+static bool run_layer(walk *w, int i, base_layer_row *row, base_err *err) {
+    const model_layer *l = &w->m->layers[i];
+    const float *weight = w->m->weights[l->weight];
+    float *h = NULL;
+    bool ok = l->node < 0 || measure_advance(&w->s, l->node, w->job, err);
+    if (!num_all_finite(weight, (size_t)l->weights)) ok = base_fail(err, "layer %s: its weight holds NaN or Inf", row->name);
+    bool own_inputs = !w->plan->sequential || w->s.calib.chain == w->s.calib.own;
+    if (ok && (layer_needs(w, i) & COMPRESS_NEEDS_GRAM)) {
+        h = make_gram(w, l, own_inputs ? w->s.calib.own : w->s.calib.chain, err);
+        ok = h || (err->status != BASE_CANCELLED && base_wrap(err, "layer %s: ", row->name));
+    }
+    if (ok && rule_of(w, i)) ok = run_steps(w, i, h, row, err);
+    const float *now = w->r->weights[l->weight];
+    if (ok) {
+        measure_weights(row, weight, now);
+        bool usable = h && own_inputs && w->m->graph->nodes[l->node].op != MODEL_EMBEDDING;
+        ok = measure_outputs(&w->s, w->m, l, weight, now, usable ? h : NULL, row, w->job, err);
+        if (ok && now != weight && l->node >= 0) ok = measure_replace(&w->s, l->weight, now, err);
+        if (!ok) undo(w, i);
+    }
+    base_big_free(h);
+    return ok;
+}
+
+// ---- the walk --------------------------------------------------------------------------------------
+
+static bool wait_while_paused(base_job *job, base_err *err) {
+    const struct timespec nap = {0, 20000000};
+    while (job && atomic_load(&job->pause) && !base_cancelled(job)) nanosleep(&nap, NULL);
+    return base_go_on(job, err);
+}
+
+static bool walk_layers(walk *w, base_err *err) {
+    int total = w->m->layer_count;
+    double done = 0, all = 0;
+    for (int i = 0; i < total; i++) all += (double)w->m->layers[i].weights;
+    for (int i = 0; i < total; i++) {
+        double began = base_now();
+        if (!wait_while_paused(w->job, err)) return false;
+        base_layer_row row = start_row(w, i);
+        emit_row(w, BASE_EV_LAYER_BEGIN, &row, NULL);
+        if (!run_layer(w, i, &row, err)) return false;
+        row.seconds = base_now() - began;
+        w->r->rows[w->r->row_count++] = row;
+        emit_row(w, BASE_EV_LAYER_END, &row, NULL);
+        done += (double)row.weights;
+        double spent = base_now() - w->began;
+        base_progress(w->job, "compressing", i + 1, total, done > 0 ? spent * (all - done) / done : NAN);
+    }
+    return model_tensors_intact(w->m->tensors, err);
+}
+
+static bool run(walk *w, base_err *err) {
+    if (!compress_match(w->m, w->plan, w->rule, err) || !check_steps(w, err)) return false;
+    for (int i = 0; i < w->m->layer_count; i++) {
+        base_layer_row row = start_row(w, i);
+        emit_row(w, BASE_EV_PLAN, &row, NULL);
+    }
+    if (!base_go_on(w->job, err)) return false;
+    plan_all(w);
+    bool graph = w->m->graph != NULL;
+    if (!graph && w->plan->calib)
+        base_log(w->job, BASE_INFO, "%s has no graph: output errors are not measured", w->m->name);
+    bool ok = measure_open(w->m, graph ? w->plan->calib : NULL, graph ? w->plan->held : NULL, &w->s, err) &&
+              walk_layers(w, err);
+    measure_close(&w->s);
+    return ok;
+}
+
+bool compress_run(const model *m, const compress_plan *plan, base_job *job, compress_result **out, base_err *err) {
+    walk w = {.m = m, .plan = plan, .job = job, .r = result_new(m), .began = base_now()};
+    w.rule = base_calloc((size_t)m->layer_count + 1, sizeof *w.rule);
+    w.prune_count = base_calloc((size_t)m->layer_count + 1, sizeof *w.prune_count);
+    if (plan->about) base_clean(w.r->about, sizeof w.r->about, plan->about);
+    *out = NULL;
+    bool ok = run(&w, err);
+    if (ok || err->status == BASE_CANCELLED) {
+        *out = w.r;
+    } else {
+        compress_result_free(w.r);
+    }
+    for (int i = 0; i < m->layer_count; i++) free(w.prune_count[i]);
+    free(w.prune_count);
+    free(w.rule);
+    return ok;
+}

@@ -1,0 +1,289 @@
+// unpack: reading a packed file. Every member, count, size and shape of its description is checked before anything
+// is decoded, and the file's table of tensors is changed only when all of it was good.
+#include "compress/layer.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_LAYERS = 100000, MAX_DESCRIPTION = 64 << 20 };
+
+// What the reader carries: the file's tensors, and which of them the description has named.
+typedef struct reader {
+    const model_tensors *t;
+    const char *tensor;   // of the layer being read
+    bool *claimed;        // [t->count]
+} reader;
+
+typedef struct packed_layer {
+    const char *tensor;   // inside the JSON
+    model_shape shape;
+    int64_t rows, cols;
+    float *decoded;
+} packed_layer;
+
+bool compress_is_packed(const model_tensors *t) {
+    char *text = model_tensors_meta(t, PACKED_KEY);
+    free(text);
+    return text != NULL;
+}
+
+// ---- terms -----------------------------------------------------------------------------------------
+
+static bool read_attr(const term_attr *a, const json_t *o, int64_t *value, base_err *err) {
+    const json_t *v = json_object_get(o, a->name);
+    char clean[64];
+    if (!v) return base_fail(err, "member '%s' is missing", a->name);
+    if (!a->choices) {
+        if (!json_is_integer(v) || json_integer_value(v) < a->min || json_integer_value(v) > a->max)
+            return base_fail(err, "member '%s' is not an integer from %lld to %lld", a->name, (long long)a->min,
+                             (long long)a->max);
+        *value = json_integer_value(v);
+        return true;
+    }
+    const char *text = json_string_value(v), *at = a->choices;
+    for (int64_t i = 0; text && at; i++) {
+        size_t n = strcspn(at, "|");
+        if (strlen(text) == n && !strncmp(text, at, n) && i >= a->min && i <= a->max) {
+            *value = i;
+            return true;
+        }
+        at = at[n] ? at + n + 1 : NULL;
+    }
+    base_clean(clean, sizeof clean, text ? text : "(no text)");
+    return base_fail(err, "member '%s' is '%s', expected one of %s", a->name, clean, a->choices);
+}
+
+static bool known_members(const term_kind *kind, const json_t *o, base_err *err) {
+    const char *key;
+    json_t *value;
+    char clean[64];
+    json_object_foreach((json_t *)o, key, value) {
+        bool known = !strcmp(key, "kind") || (kind->max_child && !strcmp(key, "terms"));
+        for (int i = 0; i < TERM_MAX_ATTR && kind->attr[i].name; i++) known = known || !strcmp(key, kind->attr[i].name);
+        base_clean(clean, sizeof clean, key);
+        if (!known) return base_fail(err, "a %s term has the unknown member '%s'", kind->name, clean);
+    }
+    return true;
+}
+
+static const term_kind *find_kind(const json_t *o, base_err *err) {
+    const char *name = json_string_value(json_object_get(o, "kind"));
+    char clean[64];
+    for (size_t i = 0; name && i < term_kind_count; i++)
+        if (!strcmp(term_kinds[i]->name, name)) return term_kinds[i];
+    base_clean(clean, sizeof clean, name ? name : "(missing)");
+    base_fail(err, "the kind of a term is '%s', which is not known", clean);
+    return NULL;
+}
+
+static void read_blobs(reader *r, const char *path, term *t) {
+    for (int i = 0; i < TERM_MAX_BLOB && t->kind->blob[i]; i++) {
+        char *name = packed_blob_name(r->tensor, path, t->kind->blob[i]);
+        const model_tensor *item = model_tensors_find(r->t, name);
+        free(name);
+        if (!item) continue;  // an array without values is not written: check compares the counts
+        r->claimed[item - r->t->items] = true;
+        int64_t count = 1;
+        for (int d = 0; d < item->t.ndim; d++) count *= item->t.dim[d];
+        t->blob[i] = (term_blob){item->t.dtype, count, item->bytes, item->t.data, NULL};
+    }
+}
+
+static term *read_term(reader *r, const json_t *o, const char *path, int64_t size[3], int depth, base_err *err);
+
+static bool read_children(reader *r, const json_t *o, const char *path, term *t, int depth, base_err *err) {
+    const json_t *list = json_object_get(o, "terms");
+    size_t n = json_array_size(list);
+    if ((list && !json_is_array(list)) || n < (size_t)t->kind->min_child || n > (size_t)t->kind->max_child)
+        return base_fail(err, "a %s term holds %zu terms, expected %d to %d", t->kind->name, n, t->kind->min_child,
+                         t->kind->max_child);
+    for (size_t i = 0; i < n; i++) {
+        int64_t size[3];
+        if (!t->kind->child_size(t, (int)i, &size[0], &size[1], &size[2], err)) return false;
+        char *below = base_sprintf("%s.%zu", path, i);
+        term *child = read_term(r, json_array_get(list, i), below, size, depth + 1, err);
+        free(below);
+        if (!child) return false;
+        t->child[t->child_count++] = child;
+        if (term_is_container(t) && !child->kind->element_wise)
+            return base_fail(err, "a %s term holds a %s term, expected values", t->kind->name, child->kind->name);
+    }
+    return true;
+}
+
+// size: rows, cols, stored values.
+static term *read_term(reader *r, const json_t *o, const char *path, int64_t size[3], int depth, base_err *err) {
+    if (depth > TERM_MAX_DEPTH) {
+        base_fail(err, "terms nest deeper than %d", TERM_MAX_DEPTH);
+        return NULL;
+    }
+    const term_kind *kind = find_kind(o, err);
+    if (!kind || !known_members(kind, o, err)) return NULL;
+    term *t = term_new(kind, size[0], size[1]);
+    t->stored = size[2];
+    bool ok = true;
+    for (int i = 0; ok && i < TERM_MAX_ATTR && kind->attr[i].name; i++)
+        ok = read_attr(&kind->attr[i], o, &t->attr[i], err);
+    if (ok) read_blobs(r, path, t);
+    ok = ok && kind->check(t, err) && read_children(r, o, path, t, depth, err);
+    if (ok) return t;
+    term_free(t);
+    return NULL;
+}
+
+// ---- layers ----------------------------------------------------------------------------------------
+
+static bool read_shape(const json_t *o, packed_layer *l, base_err *err) {
+    const json_t *shape = json_object_get(o, "shape"), *rows = json_object_get(o, "rows");
+    size_t n = json_array_size(shape), count, bytes;
+    if (!json_is_array(shape) || n < 1 || n > 5) return base_fail(err, "its shape is not a list of 1 to 5 sizes");
+    l->shape.ndim = (int)n;
+    for (size_t d = 0; d < n; d++) {
+        const json_t *v = json_array_get(shape, d);
+        l->shape.dim[d] = json_integer_value(v);
+        if (!json_is_integer(v) || l->shape.dim[d] < 1) return base_fail(err, "size %zu of its shape is not positive", d);
+    }
+    if (!num_count(l->shape.ndim, l->shape.dim, NUM_F32, &count, &bytes) || bytes > (size_t)1 << 46)
+        return base_fail(err, "its shape is too large");
+    l->rows = json_integer_value(rows);
+    if (!json_is_integer(rows) || l->rows < 1 || (int64_t)count % l->rows)
+        return base_fail(err, "its number of rows does not divide its %zu weights", count);
+    l->cols = (int64_t)count / l->rows;
+    if (l->cols > UINT32_MAX / 2) return base_fail(err, "its rows are longer than 2^31");
+    return true;
+}
+
+static bool read_terms(reader *r, const json_t *o, packed_layer *l, base_err *err) {
+    const json_t *terms = json_object_get(o, "terms"), *bytes = json_object_get(o, "bytes");
+    size_t n = json_array_size(terms);
+    if (!json_is_array(terms) || n < 1 || n > TERM_MAX_TERMS)
+        return base_fail(err, "it has %zu terms, expected 1 to %d", n, TERM_MAX_TERMS);
+    term *read[TERM_MAX_TERMS];
+    int count = 0;
+    int64_t stored = 0, size[3] = {l->rows, l->cols, l->rows * l->cols};
+    bool ok = true;
+    for (; ok && count < (int)n; count += ok) {
+        char path[16];
+        snprintf(path, sizeof path, "%d", count);
+        read[count] = read_term(r, json_array_get(terms, (size_t)count), path, size, 1, err);
+        ok = read[count] || base_wrap(err, "term %d: ", count);
+        if (ok) stored += term_bytes(read[count]);
+    }
+    if (ok && (!json_is_integer(bytes) || json_integer_value(bytes) != stored))
+        ok = base_fail(err, "its arrays take %lld bytes, the description says %lld", (long long)stored,
+                       (long long)json_integer_value(bytes));
+    if (ok) ok = (l->decoded = base_big_alloc((size_t)size[2], sizeof(float), "a decoded weight", err)) != NULL;
+    ok = ok && terms_decode(read, count, l->rows, l->cols, l->decoded, err);
+    if (ok && !num_all_finite(l->decoded, (size_t)size[2])) ok = base_fail(err, "its terms decode to NaN or Inf");
+    for (int i = 0; i < count; i++) term_free(read[i]);
+    return ok;
+}
+
+static bool read_layer(reader *r, const json_t *o, packed_layer *l, base_err *err) {
+    l->tensor = json_string_value(json_object_get(o, "tensor"));
+    if (!l->tensor || !*l->tensor || strlen(l->tensor) > TERM_MAX_NAME)
+        return base_fail(err, "a packed layer names no tensor");
+    r->tensor = l->tensor;
+    char clean[160];
+    base_clean(clean, sizeof clean, l->tensor);
+    if (model_tensors_find(r->t, l->tensor))
+        return base_fail(err, "packed tensor '%s': the file also holds it as a plain tensor", clean);
+    if (read_shape(o, l, err) && read_terms(r, o, l, err)) return true;
+    return base_wrap(err, "packed tensor '%s': ", clean);
+}
+
+// An array that belongs to a packed tensor by its name but to none of its terms.
+static bool all_claimed(const reader *r, const packed_layer *layers, size_t count, base_err *err) {
+    for (int i = 0; i < r->t->count; i++) {
+        const char *name = r->t->items[i].name;
+        for (size_t k = 0; !r->claimed[i] && k < count; k++) {
+            size_t n = strlen(layers[k].tensor);
+            if (!strncmp(name, layers[k].tensor, n) && name[n] == ':')
+                return base_fail(err, "array '%s' belongs to no term of its packed tensor", name);
+        }
+    }
+    return true;
+}
+
+static bool read_layers(reader *r, const json_t *list, packed_layer *layers, size_t count, base_err *err) {
+    for (size_t i = 0; i < count; i++) {
+        if (!read_layer(r, json_array_get(list, i), &layers[i], err)) return false;
+        for (size_t k = 0; k < i; k++)
+            if (!strcmp(layers[i].tensor, layers[k].tensor)) return base_fail(err, "a tensor is packed twice");
+    }
+    return all_claimed(r, layers, count, err);
+}
+
+static void replace(model_tensors *t, const bool *claimed, packed_layer *layers, size_t count) {
+    char **names = base_calloc((size_t)t->count + 1, sizeof *names);
+    int n = 0;
+    for (int i = 0; i < t->count; i++)
+        if (claimed[i]) names[n++] = base_strdup(t->items[i].name);
+    for (int i = 0; i < n; i++) {
+        model_tensors_drop(t, names[i]);
+        free(names[i]);
+    }
+    free(names);
+    for (size_t i = 0; i < count; i++) {
+        model_tensors_put(t, layers[i].tensor, NUM_F32, layers[i].shape.ndim, layers[i].shape.dim, layers[i].decoded);
+        layers[i].decoded = NULL;
+    }
+}
+
+static json_t *parse(const model_tensors *t, base_err *err) {
+    char *text = model_tensors_meta(t, PACKED_KEY);
+    json_error_t problem;
+    json_t *o = NULL;
+    if (text && strlen(text) < MAX_DESCRIPTION) o = json_loads(text, JSON_REJECT_DUPLICATES, &problem);
+    free(text);
+    const json_t *layers = json_object_get(o, "layers");
+    if (!json_is_object(o) || !json_is_array(layers) || json_array_size(layers) > MAX_LAYERS) {
+        base_fail(err, "the description of packed tensors (metadata " PACKED_KEY ") is not valid JSON with a list of layers");
+    } else if (json_integer_value(json_object_get(o, "version")) != PACKED_VERSION) {
+        base_fail(err, "the packed form has version %lld, this program reads %d",
+                  (long long)json_integer_value(json_object_get(o, "version")), PACKED_VERSION);
+    } else {
+        return o;
+    }
+    json_decref(o);
+    return NULL;
+}
+
+bool compress_unpack(model_tensors *t, base_err *err) {
+    if (!compress_is_packed(t)) return true;
+    json_t *o = parse(t, err);
+    if (!o) return base_wrap(err, "%s: ", t->path);
+    const json_t *list = json_object_get(o, "layers");
+    size_t count = json_array_size(list);
+    packed_layer *layers = base_calloc(count + 1, sizeof *layers);
+    reader r = {.t = t, .claimed = base_calloc((size_t)t->count + 1, sizeof(bool))};
+    bool ok = read_layers(&r, list, layers, count, err) && model_tensors_intact(t, err);
+    if (ok)
+        replace(t, r.claimed, layers, count);
+    else
+        base_wrap(err, "%s: ", t->path);
+    for (size_t i = 0; i < count; i++) base_big_free(layers[i].decoded);
+    free(layers);
+    free(r.claimed);
+    json_decref(o);
+    return ok;
+}
+
+char *compress_describe(const model_tensors *t, const char *tensor) {
+    base_err ignored;
+    if (!compress_is_packed(t)) return NULL;
+    json_t *o = parse(t, &ignored), *l;
+    char *text = NULL;
+    size_t i;
+    json_array_foreach(json_object_get(o, "layers"), i, l) {
+        const char *name = json_string_value(json_object_get(l, "tensor"));
+        const char *said = json_string_value(json_object_get(l, "text"));
+        if (text || !name || !said || strcmp(name, tensor)) continue;
+        char clean[512];
+        base_clean(clean, sizeof clean, said);
+        text = base_strdup(clean);
+    }
+    json_decref(o);
+    return text;
+}

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <locale.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,11 +28,16 @@ typedef struct csv_reader {
     bool first_label_word; // the first row's label is no number: it may yet turn out to be a header
 } csv_reader;
 
-// Numbers are read in the "C" locale whatever the program's locale is: 0.5 is a half, never a list of two.
+// Numbers are read in the "C" locale whatever the program's locale is: 0.5 is a half, never a list of two. Made once for
+// all threads; the loser of a race frees its own.
 static locale_t c_locale(void) {
-    static locale_t c;
-    if (!c) c = newlocale(LC_ALL_MASK, "C", (locale_t)0);
-    return c;
+    static _Atomic(locale_t) shared;
+    locale_t c = atomic_load(&shared), none = NULL;
+    if (c) return c;
+    c = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+    if (atomic_compare_exchange_strong(&shared, &none, c)) return c;
+    freelocale(c);
+    return none;
 }
 
 bool data_number(const char *text, size_t length, double *value, const char **why) {

@@ -12,7 +12,7 @@ enum {
     DATA_MAX_NAMED_LABELS = 1 << 16, // different texts in a csv's label column
     DATA_DEFAULT_WINDOW = 256
 };
-#define DATA_MAX_FILE ((size_t)4 << 30) // largest file read into memory, and largest a .gz may inflate to
+#define DATA_MAX_FILE ((size_t)2 << 30) // largest file read into memory, and largest a .gz may inflate to
 
 typedef struct data_chunk {
     char *path;

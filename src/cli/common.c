@@ -24,6 +24,7 @@ base_job *cli_job(void) {
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     signal(SIGPIPE, SIG_IGN); // a closed pipe is an error of fflush, not a death
+    signal(SIGXFSZ, SIG_IGN); // a file over the allowed size is an error of write
     process_job.start = base_now();
     return &process_job;
 }

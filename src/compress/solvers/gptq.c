@@ -1,0 +1,276 @@
+// gptq: quantise column by column, and let the columns still to come make up for each column's error.
+//
+// Frantar, Ashkboos, Hoefler, Alistarh: GPTQ, ICLR 2023 (arXiv 2210.17323), algorithm 1, in the order of events of the
+// authors' code: parameters of whole rows are found before anything else; dead inputs (H_ii = 0) are then set to zero;
+// damping is a fraction of the mean diagonal after that; parameters of a moving group come from the weights as of the
+// last block boundary.
+//
+// With (H + damping)^-1 = U^T U, quantising column i moves the rest by -err_i U[i, i+1:], err_i = (w_i - q_i) / U_ii.
+// U comes without forming the inverse: reversing rows and columns of H and factoring V^T V gives U = the reversed
+// transpose of V^-1, half the work of inverting first.
+#include "compress/solvers/gptq.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ROW_CHUNK = 32, FLOAT64_UP_TO = 1024, INVERSE_LEAF = 96, PANELS = 4 };
+
+// ---- the factor ----------------------------------------------------------------------------------
+
+// V^-1 of an upper triangular V, in place, by halves: the upper right block becomes -A^-1 B D^-1. The products skip the
+// zero parts of the triangles by panels; small triangles are solved column by column in float64. room: n^2 floats.
+static bool invert_upper(int64_t n, float *v, int64_t ld, float *room, base_job *job, base_err *err) {
+    if (!base_go_on(job, err)) return false;
+    if (n <= INVERSE_LEAF) {
+        float *copy = room;
+        for (int64_t i = 0; i < n; i++) memcpy(copy + i * n, v + i * ld, (size_t)n * sizeof *v);
+        // Column by column of X = V^-1: V X = I, solved upwards in float64.
+        for (int64_t j = 0; j < n; j++)
+            for (int64_t i = j; i >= 0; i--) {
+                double sum = i == j ? 1 : 0;
+                for (int64_t k = i + 1; k <= j; k++) sum -= (double)copy[i * n + k] * (double)v[k * ld + j];
+                v[i * ld + j] = (float)(sum / (double)copy[i * n + i]);
+            }
+        return true;
+    }
+    int64_t a = (n / 2 + 15) / 16 * 16, d = n - a;
+    if (!invert_upper(a, v, ld, room, job, err) || !invert_upper(d, v + a * ld + a, ld, room, job, err)) return false;
+    float *b = v + a;
+    // room[a x d] = A^-1 B, rows of a panel need columns from its first on.
+    int64_t step = (a + PANELS - 1) / PANELS;
+    for (int64_t r = 0; r < a; r += step) {
+        int64_t rows = a - r < step ? a - r : step;
+        num_gemm(false, false, rows, d, a - r, 1, v + r * ld + r, ld, b + r * ld, ld, 0, room + r * d, d);
+    }
+    // B = -room D^-1, columns of a panel need rows up to its last.
+    step = (d + PANELS - 1) / PANELS;
+    for (int64_t c = 0; c < d; c += step) {
+        int64_t cols = d - c < step ? d - c : step;
+        num_gemm(false, false, a, cols, c + cols, -1, room, d, v + a * ld + a + c, ld, 0, b + c, ld);
+    }
+    return true;
+}
+
+// Reversed, damped, ordered copy of H; true diagonal value 1 for dead inputs.
+static void reversed_copy(int64_t n, const float *h, const int64_t *order, double add, float *out) {
+    for (int64_t i = 0; i < n; i++) {
+        int64_t from = order ? order[n - 1 - i] : n - 1 - i;
+        const float *row = h + from * n;
+        for (int64_t j = 0; j < n; j++) out[i * n + j] = row[order ? order[n - 1 - j] : n - 1 - j];
+        float diagonal = row[from] == 0 ? 1.0f : row[from];
+        out[i * n + i] = (float)((double)diagonal + add);
+    }
+}
+
+// In float64 while the layer is small, where it costs nothing; in float32 with a second chance in float64 above.
+static bool factor_once(int64_t n, float *v, bool wide, bool *ok, base_err *err) {
+    if (!wide) {
+        *ok = num_cholesky(n, v, n);
+        return true;
+    }
+    double *d = base_big_alloc((size_t)(n * n), sizeof *d, "a factorisation in float64", err);
+    if (!d) return false;
+    for (int64_t i = 0; i < n * n; i++) d[i] = (double)v[i];
+    *ok = num_dcholesky(n, d, n);
+    for (int64_t i = 0; i < n * n; i++) v[i] = (float)d[i];
+    base_big_free(d);
+    return true;
+}
+
+static bool usable(const float *v, int64_t n) {
+    for (int64_t i = 0; i < n; i++)
+        if (!(v[i * n + i] > 0) || !isfinite(v[i * n + i])) return false;
+    return true;
+}
+
+bool gptq_factor(const char *layer_name, int64_t n, const float *h, const int64_t *order, double damp, float *u,
+                 double *damping, base_job *job, base_err *err) {
+    double mean = 0;
+    for (int64_t i = 0; i < n; i++) mean += h[i * n + i] == 0 ? 1 : (double)h[i * n + i];
+    mean /= (double)n;
+    if (!isfinite(mean)) return base_fail(err, "%s: the second moment of its inputs is not finite", layer_name);
+    float *v = base_big_alloc((size_t)(n * n), sizeof *v, "the inverse of the second moment", err);
+    if (!v) return false;
+    bool ok = false;
+    double used = damp;
+    for (int tries = 0; tries < 10 && !ok; tries++) {
+        if (tries) used = used > 0 ? used * 10 : 1e-6;
+        for (int wide = n <= FLOAT64_UP_TO; wide < 2 && !ok; wide++) {
+            reversed_copy(n, h, order, used * mean, v);
+            if (!base_go_on(job, err) || !factor_once(n, v, wide, &ok, err)) {
+                base_big_free(v);
+                return false;
+            }
+            ok = ok && usable(v, n);
+        }
+    }
+    if (!ok) {
+        base_big_free(v);
+        return base_fail(err, "%s: the second moment of its inputs cannot be factored even with damping %g of its mean "
+                              "diagonal", layer_name, used);
+    }
+    if (used > damp)
+        base_log(job, BASE_WARN, "%s: damping raised from %g to %g of the mean diagonal before it could be factored",
+                 layer_name, damp, used);
+    *damping = used;
+    // u serves as the room for the halves' products until it receives the result.
+    ok = invert_upper(n, v, n, u, job, err);
+    for (int64_t i = 0; ok && i < n; i++)
+        for (int64_t j = 0; j < n; j++) u[i * n + j] = j < i ? 0 : v[(n - 1 - j) * n + n - 1 - i];
+    base_big_free(v);
+    return ok;
+}
+
+// ---- the solver ----------------------------------------------------------------------------------
+
+typedef struct gptq_work {
+    solver_problem *p;
+    const gptq_options *o;
+    int64_t group, groups;   // columns that share parameters; groups of a row
+    const int64_t *order;    // [cols] processing order to original column
+    float *w;                // [rows x cols], columns in processing order, updated
+    float *error;            // [rows x block]
+    const float *u;          // [cols x cols]
+} gptq_work;
+
+BASE_CLONES static void carry(float *w, const float *u, float error, int64_t count) {
+    for (int64_t k = 0; k < count; k++) w[k] -= error * u[k];
+}
+
+static bool fit(const gptq_work *k, int64_t row, int64_t g, const float *x, int64_t count, base_err *err) {
+    grid_param q;
+    if (!grid_fit(&k->p->grid, x, count, k->p->job, &q, err)) return false;
+    k->p->scales[row * k->groups + g] = q.scale;
+    k->p->zeros[row * k->groups + g] = q.zero;
+    return true;
+}
+
+// One row through one block of columns [from, from + count).
+static bool solve_row(const gptq_work *k, int64_t row, int64_t from, int64_t count, base_err *err) {
+    const solver_problem *p = k->p;
+    int64_t cols = p->cols;
+    float *lazy = k->w + row * cols, here[1024];
+    memcpy(here, lazy + from, (size_t)count * sizeof *here);
+    for (int64_t i = 0; i < count; i++) {
+        int64_t at = from + i, original = k->order[at], g = 0;
+        if (k->group < cols) {
+            g = (k->o->static_groups ? original : at) / k->group;
+            bool begins = !k->o->static_groups && at % k->group == 0;
+            int64_t left = cols - at < k->group ? cols - at : k->group;
+            if (begins && !fit(k, row, g, lazy + at, left, err)) return false;
+        }
+        grid_param q = {p->scales[row * k->groups + g], p->zeros[row * k->groups + g]};
+        uint8_t code;
+        grid_encode(&p->grid, q, here + i, 1, &code);
+        p->codes[row * cols + original] = code;
+        const float *u = k->u + at * cols + at;
+        float e = (here[i] - grid_value(&p->grid, q, code)) / u[0];
+        k->error[row * k->o->block + i] = e;
+        carry(here + i + 1, u + 1, e, count - i - 1);
+    }
+    return true;
+}
+
+static bool solve_columns(const gptq_work *k, int64_t from, int64_t count, base_err *err) {
+    int64_t rows = k->p->rows, chunks = (rows + ROW_CHUNK - 1) / ROW_CHUNK;
+    bool ok = true;
+#ifdef _OPENMP
+#pragma omp parallel for schedule(dynamic)
+#endif
+    for (int64_t c = 0; c < chunks; c++) {
+        base_err own = {0};
+        bool good = true;
+        for (int64_t r = c * ROW_CHUNK; good && r < rows && r < (c + 1) * ROW_CHUNK; r++)
+            good = solve_row(k, r, from, count, &own);
+        if (!good) {
+#ifdef _OPENMP
+#pragma omp critical(gptq_failed)
+#endif
+            {
+                ok = false;
+                *err = own;
+            }
+        }
+    }
+    return ok;
+}
+
+// Parameters that do not wait for the columns: those of whole rows (before dead inputs are zeroed), or static groups.
+static bool fit_ahead(const gptq_work *k, const float *w, bool whole, base_err *err) {
+    const solver_problem *p = k->p;
+    for (int64_t r = 0; r < p->rows; r++)
+        for (int64_t g = 0; g < k->groups; g++) {
+            int64_t from = g * k->group, left = p->cols - from < k->group ? p->cols - from : k->group;
+            if ((r & 63) == 0 && !base_go_on(p->job, err)) return false;
+            if (!fit(k, r, g, w + r * p->cols + from, whole ? p->cols : left, err)) return false;
+        }
+    return true;
+}
+
+typedef struct diagonal_entry {
+    float value;
+    int64_t index;
+} diagonal_entry;
+
+static int falling(const void *a, const void *b) {
+    const diagonal_entry *x = a, *y = b;
+    if (x->value != y->value) return x->value > y->value ? -1 : 1;
+    return x->index < y->index ? -1 : 1;
+}
+
+static void find_order(const solver_problem *p, bool act_order, int64_t *order) {
+    int64_t n = p->cols;
+    for (int64_t i = 0; i < n; i++) order[i] = i;
+    if (!act_order) return;
+    diagonal_entry *d = base_calloc((size_t)n, sizeof *d);
+    for (int64_t i = 0; i < n; i++) d[i] = (diagonal_entry){p->h[i * n + i] == 0 ? 1 : p->h[i * n + i], i};
+    qsort(d, (size_t)n, sizeof *d, falling);
+    for (int64_t i = 0; i < n; i++) order[i] = d[i].index;
+    free(d);
+}
+
+static bool run(gptq_work *k, float *u, float *plain, int64_t *order, base_err *err) {
+    solver_problem *p = k->p;
+    int64_t rows = p->rows, cols = p->cols;
+    bool whole = k->group >= cols;
+    memcpy(plain, p->r, (size_t)(rows * cols) * sizeof *plain);
+    if (whole && !fit_ahead(k, plain, true, err)) return false;
+    for (int64_t c = 0; c < cols; c++)
+        for (int64_t r = 0; p->h[c * cols + c] == 0 && r < rows; r++) plain[r * cols + c] = 0;
+    if (!whole && k->o->static_groups && !fit_ahead(k, plain, false, err)) return false;
+    find_order(p, k->o->act_order, order);
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t c = 0; c < cols; c++) k->w[r * cols + c] = plain[r * cols + order[c]];
+    if (!gptq_factor(p->layer, cols, p->h, order, k->o->damp, u, &p->damping, p->job, err)) return false;
+    for (int64_t from = 0; from < cols; from += k->o->block) {
+        if (!base_go_on(p->job, err)) return false;
+        int64_t count = cols - from < k->o->block ? cols - from : k->o->block, next = from + count;
+        if (!solve_columns(k, from, count, err)) return false;
+        num_gemm(false, false, rows, cols - next, count, -1, k->error, k->o->block, u + from * cols + next, cols, 1,
+                 k->w + next, cols);
+    }
+    return true;
+}
+
+bool gptq_solve(solver_problem *p, const gptq_options *o, int64_t *order, base_err *err) {
+    BASE_CHECK(o->block >= 1 && o->block <= 1024);
+    int64_t n = p->rows * p->cols;
+    gptq_work k = {.p = p, .o = o, .group = p->grid.group > 0 && p->grid.group < p->cols ? p->grid.group : p->cols};
+    k.groups = (p->cols + k.group - 1) / k.group;
+    int64_t *own = base_calloc((size_t)p->cols, sizeof *own);
+    k.order = own;
+    k.w = base_big_alloc((size_t)n, sizeof *k.w, "gptq's weights", err);
+    float *plain = k.w ? base_big_alloc((size_t)n, sizeof *plain, "gptq's weights", err) : NULL;
+    float *u = plain ? base_big_alloc((size_t)(p->cols * p->cols), sizeof *u, "gptq's factor", err) : NULL;
+    k.u = u;
+    k.error = u ? base_big_alloc((size_t)(p->rows * o->block), sizeof *k.error, "gptq's errors", err) : NULL;
+    bool ok = k.error && run(&k, u, plain, own, err);
+    if (ok && order) memcpy(order, own, (size_t)p->cols * sizeof *order);
+    base_big_free(k.w);
+    base_big_free(plain);
+    base_big_free(u);
+    base_big_free(k.error);
+    free(own);
+    return ok;
+}

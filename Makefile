@@ -6,6 +6,7 @@ MODE = release
 BUILD = $(if $(filter release,$(MODE)),build,build-$(MODE))
 PREFIX = /usr/local
 DESTDIR =
+DIR = ../shared/golden
 FUZZ_SECONDS = 60
 
 # Looked up when first used, not when this file is read: `make setup check` installs the answers in between.
@@ -56,7 +57,7 @@ HELP_OBJ = $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/support/*.c))
 # With `make -j setup check` nothing compiles before the packages are there.
 FIRST := $(filter setup,$(MAKECMDGOALS))
 
-.PHONY: all tests setup run check bench asan tsan fuzz coverage debug install uninstall clean help always
+.PHONY: all tests setup run check bench asan tsan fuzz coverage golden debug install uninstall clean help always
 
 all: $(BUILD)/vise ## build the program: build/vise (default)
 
@@ -79,8 +80,11 @@ $(BUILD)/flags: always | $(FIRST)
 	$(call note,$(CC) $(ALL_CFLAGS) $(PKG_LIBS))
 $(BUILD)/prefix: always
 	$(call note,$(PREFIX))
+GOLDEN_OBJ = $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/golden/*.c))
+$(BUILD)/tests/golden/golden: $(GOLDEN_OBJ) $(BUILD)/libvise.a
+	$(call say,link,$@)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
 .SECONDARY:
--include $(patsubst %.c,$(BUILD)/%.d,src/main.c $(SRC) $(TEST_SRC) $(BENCH_SRC) $(FUZZ_SRC) $(wildcard tests/support/*.c))
+-include $(patsubst %.c,$(BUILD)/%.d,src/main.c $(SRC) $(TEST_SRC) $(BENCH_SRC) $(FUZZ_SRC) $(wildcard tests/support/*.c tests/golden/*.c))
 
 setup: ## install every package needed to build and test, through the system's package manager
 	@sh .ci/setup
@@ -125,6 +129,9 @@ fuzz-run: $(FUZZ_SRC:%.c=$(BUILD)/%)
 coverage: ## run the tests with line counters and print what they reach, room by room
 	@find build-coverage -name '*.gcda' -delete 2>/dev/null || true
 	@$(MAKE) MODE=coverage check; status=$$?; sh tests/check/coverage.sh build-coverage; exit $$status
+
+golden: $(BUILD)/tests/golden/golden ## check methods against the vectors in DIR (make golden DIR=../shared/golden)
+	@$(BUILD)/tests/golden/golden "$(DIR)"
 
 SHARED = lua recipes views data
 install: all ## install to PREFIX (/usr/local), below DESTDIR when given

@@ -107,8 +107,10 @@ bool gptq_factor(const char *layer_name, int64_t n, const float *h, const int64_
     }
     if (!ok) {
         base_big_free(v);
-        return base_fail(err, "%s: the second moment of its inputs cannot be factored even with damping %g of its mean "
-                              "diagonal", layer_name, used);
+        return base_fail(err,
+                         "%s: the second moment of its inputs cannot be factored even with damping %g of its mean "
+                         "diagonal",
+                         layer_name, used);
     }
     if (used > damp)
         base_log(job, BASE_WARN, "%s: damping raised from %g to %g of the mean diagonal before it could be factored",
@@ -127,11 +129,11 @@ bool gptq_factor(const char *layer_name, int64_t n, const float *h, const int64_
 typedef struct gptq_work {
     solver_problem *p;
     const gptq_options *o;
-    int64_t group, groups;   // columns that share parameters; groups of a row
-    const int64_t *order;    // [cols] processing order to original column
-    float *w;                // [rows x cols], columns in processing order, updated
-    float *error;            // [rows x block]
-    const float *u;          // [cols x cols]
+    int64_t group, groups; // columns that share parameters; groups of a row
+    const int64_t *order;  // [cols] processing order to original column
+    float *w;              // [rows x cols], columns in processing order, updated
+    float *error;          // [rows x block]
+    const float *u;        // [cols x cols]
 } gptq_work;
 
 BASE_CLONES static void carry(float *w, const float *u, float error, int64_t count) {

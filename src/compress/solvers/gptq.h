@@ -5,14 +5,14 @@
 #include "compress/layer.h"
 
 typedef struct gptq_options {
-    double damp;           // added to the diagonal, as a fraction of its mean; raised (and reported) until H factors
-    int64_t block;         // columns between two updates of the rest; group parameters see the weights as of then
-    bool act_order;        // columns in order of falling diag H
-    bool static_groups;    // group parameters from the weights before any column is done
+    double damp;        // added to the diagonal, as a fraction of its mean; raised (and reported) until H factors
+    int64_t block;      // columns between two updates of the rest; group parameters see the weights as of then
+    bool act_order;     // columns in order of falling diag H
+    bool static_groups; // group parameters from the weights before any column is done
 } gptq_options;
 
-// U upper triangular with (H + damping)^-1 = U^T U, the order of columns given by `order` (NULL: as they are); rows of U
-// carry the error of a column to the later ones. Columns with H_ii = 0 are given H_ii = 1. u is [n x n] float32.
+// U upper triangular with (H + damping)^-1 = U^T U, the order of columns given by `order` (NULL: as they are); rows of
+// U carry the error of a column to the later ones. Columns with H_ii = 0 are given H_ii = 1. u is [n x n] float32.
 bool gptq_factor(const char *layer_name, int64_t n, const float *h, const int64_t *order, double damp, float *u,
                  double *damping, base_job *job, base_err *err) BASE_MUST_USE;
 

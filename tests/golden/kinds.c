@@ -1,0 +1,8 @@
+// The table of kinds: a file is checked by the first row whose prefix its name has.
+#include "kinds.h"
+
+const golden_kind golden_kinds[] = {
+    {"gptq_", ".npz", "W", golden_gptq},
+    {"rtn_", ".npz", "W", golden_rtn},
+};
+const size_t golden_kind_count = sizeof golden_kinds / sizeof golden_kinds[0];

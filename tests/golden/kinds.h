@@ -1,0 +1,10 @@
+// Private to the golden runner: the checks of each kind of file.
+#ifndef VISE_TESTS_GOLDEN_KINDS_H
+#define VISE_TESTS_GOLDEN_KINDS_H
+
+#include "golden.h"
+
+void golden_gptq(const golden_file *f);
+void golden_rtn(const golden_file *f);
+
+#endif

@@ -6,5 +6,6 @@
 
 void golden_gptq(const golden_file *f);
 void golden_rtn(const golden_file *f);
+void golden_sparsegpt(const golden_file *f);
 
 #endif

@@ -1,0 +1,29 @@
+// Private to compress/: pruning with weight update, alone or jointly with quantisation.
+#ifndef VISE_COMPRESS_SPARSEGPT_H
+#define VISE_COMPRESS_SPARSEGPT_H
+
+#include "compress/layer.h"
+
+typedef struct sparsegpt_problem {
+    const char *layer;
+    const float *w;       // [rows x cols]
+    const float *h;       // [cols x cols]
+    const uint8_t *fixed; // 1 = kept: a mask already chosen; NULL: choose one
+    int64_t rows, cols;
+    double sparsity; // fraction of each block of columns, unless n > 0
+    int64_t n, m;    // n of every m weights in a row go; n = 0: unstructured
+    double damp;
+    int64_t block;
+    const grid_spec *grid; // quantise what is kept on the grid of the dense rows; NULL: prune only
+    base_job *job;
+    // Results.
+    float *out;            // [rows x cols], 0 where pruned
+    uint8_t *mask;         // [rows x cols], 1 = kept
+    uint8_t *codes;        // [rows x cols] with a grid, else NULL
+    float *scales, *zeros; // [rows] with a grid
+    double damping;
+} sparsegpt_problem;
+
+bool sparsegpt_solve(sparsegpt_problem *p, base_err *err) BASE_MUST_USE;
+
+#endif

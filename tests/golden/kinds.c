@@ -4,6 +4,7 @@
 const golden_kind golden_kinds[] = {
     {"gptq_", ".npz", "W", golden_gptq},
     {"rtn_", ".npz", "W", golden_rtn},
+    {"hqq_", ".npz", "W", golden_hqq},
     {"sparsegpt_", ".npz", "W", golden_sparsegpt},
 };
 const size_t golden_kind_count = sizeof golden_kinds / sizeof golden_kinds[0];

@@ -4,6 +4,7 @@
 const golden_kind golden_kinds[] = {
     {"gptq_", ".npz", "W", golden_gptq},
     {"rtn_", ".npz", "W", golden_rtn},
+    {"squeezellm_", ".npz", "W", golden_squeezellm},
     {"hqq_", ".npz", "W", golden_hqq},
     {"sparsegpt_", ".npz", "W", golden_sparsegpt},
 };

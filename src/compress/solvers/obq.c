@@ -1,0 +1,307 @@
+// obq: Optimal Brain Quantization and Surgeon, row by row in the exact greedy order.
+//
+// Frantar, Singh, Alistarh: Optimal Brain Compression, NeurIPS 2022 (arXiv 2208.11580), after the authors' trueobs.py.
+// Of the weights of a row still free, the one that costs least, (w - q)^2 / [H^-1]_pp, is fixed; the free ones move by
+// -[H^-1]_:p (w_p - q_p) / [H^-1]_pp, and row and column p leave the inverse by one step of Gaussian elimination.
+// Quantising, a weight more than half a step off its grid goes first. Pruning (q = 0), every row is traced to the end
+// and the weights that go are then chosen over all rows together by the least next cost.
+#include "compress/solvers/obq.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct row_state {
+    int64_t n;
+    double *w;       // [n]
+    double *inverse; // [n x n], of the free weights
+    uint8_t *done;   // [n]
+} row_state;
+
+// (H + damping)^-1 in float64, dead inputs with a diagonal of 1.
+static bool invert(const char *layer_name, const float *h, int64_t n, double damp, double *inverse, double *damping,
+                   base_job *job, base_err *err) {
+    double mean = 0;
+    for (int64_t i = 0; i < n; i++) mean += h[i * n + i] == 0 ? 1 : (double)h[i * n + i];
+    mean /= (double)n;
+    double used = damp;
+    for (int tries = 0; tries < 10; tries++) {
+        if (tries) used = used > 0 ? used * 10 : 1e-6;
+        for (int64_t i = 0; i < n * n; i++) inverse[i] = (double)h[i];
+        for (int64_t i = 0; i < n; i++)
+            inverse[i * n + i] = (h[i * n + i] == 0 ? 1 : (double)h[i * n + i]) + used * mean;
+        if (!base_go_on(job, err)) return false;
+        if (num_dspd_inverse(n, inverse, n)) {
+            if (used > damp)
+                base_log(job, BASE_WARN,
+                         "%s: damping raised from %g to %g of the mean diagonal before it could be inverted",
+                         layer_name, damp, used);
+            *damping = used;
+            return true;
+        }
+    }
+    return base_fail(err, "%s: the second moment of its inputs cannot be inverted even with damping %g", layer_name,
+                     used);
+}
+
+BASE_CLONES static void subtract_scaled(double *x, const double *y, double a, int64_t n) {
+    for (int64_t i = 0; i < n; i++) x[i] -= a * y[i];
+}
+
+// Weight p becomes q, the free ones make up for it, p leaves the inverse.
+static void fix(row_state *s, int64_t p, double q) {
+    int64_t n = s->n;
+    double *row = s->inverse + p * n, d = row[p];
+    subtract_scaled(s->w, row, (s->w[p] - q) / d, n);
+    s->w[p] = q;
+    s->done[p] = 1;
+    for (int64_t i = 0; i < n; i++) {
+        if (i == p || row[i] == 0) continue;
+        subtract_scaled(s->inverse + i * n, row, s->inverse[i * n + p] / d, n);
+        s->inverse[i * n + p] = 0;
+    }
+    memset(row, 0, (size_t)n * sizeof *row);
+    row[p] = 1; // never read again as a cost; keeps the diagonal positive
+}
+
+static bool row_open(row_state *s, int64_t n, base_err *err) {
+    s->n = n;
+    s->w = base_calloc((size_t)n, sizeof *s->w);
+    s->done = base_calloc((size_t)n, 1);
+    s->inverse = base_big_alloc((size_t)(n * n), sizeof *s->inverse, "obq's inverse", err);
+    return s->inverse != NULL;
+}
+
+static void row_close(row_state *s) {
+    free(s->w);
+    free(s->done);
+    base_big_free(s->inverse);
+}
+
+static void row_begin(row_state *s, const float *w, const float *h, const double *inverse) {
+    for (int64_t i = 0; i < s->n; i++) s->w[i] = h[i * s->n + i] == 0 ? 0 : (double)w[i];
+    memcpy(s->inverse, inverse, (size_t)(s->n * s->n) * sizeof *inverse);
+    memset(s->done, 0, (size_t)s->n);
+}
+
+// ---- quantisation --------------------------------------------------------------------------------
+
+static void quantize_row(const solver_problem *p, row_state *s, int64_t row) {
+    grid_param g = {p->scales[row], p->zeros[row]};
+    double limit = (double)g.scale / 2;
+    limit *= limit;
+    for (int64_t step = 0; step < s->n; step++) {
+        int64_t cheapest = -1, farthest = -1;
+        double least = INFINITY, most = limit;
+        for (int64_t i = 0; i < s->n; i++) {
+            if (s->done[i]) continue;
+            float w = (float)s->w[i];
+            uint8_t code;
+            grid_encode(&p->grid, g, &w, 1, &code);
+            double off = s->w[i] - (double)grid_value(&p->grid, g, code), cost = off * off / s->inverse[i * s->n + i];
+            if (cheapest < 0 || cost < least) least = cost, cheapest = i;
+            if (off * off > most * (1 + 1e-6)) most = off * off, farthest = i;
+        }
+        int64_t pick = farthest >= 0 ? farthest : cheapest;
+        float w = (float)s->w[pick];
+        uint8_t code;
+        grid_encode(&p->grid, g, &w, 1, &code);
+        p->codes[row * s->n + pick] = code;
+        fix(s, pick, (double)grid_value(&p->grid, g, code));
+    }
+}
+
+bool obq_quantize(solver_problem *p, double damp, base_err *err) {
+    int64_t n = p->cols;
+    if (n > OBQ_MOST_COLUMNS)
+        return base_fail(err,
+                         "%s: obq costs the cube of the inputs for every row; %lld inputs are more than %d, use gptq",
+                         p->layer, (long long)n, OBQ_MOST_COLUMNS);
+    double *inverse = base_big_alloc((size_t)(n * n), sizeof *inverse, "the inverse of the second moment", err);
+    bool ok = inverse && invert(p->layer, p->h, n, damp, inverse, &p->damping, p->job, err);
+    for (int64_t r = 0; ok && r < p->rows; r++) {
+        grid_param g;
+        ok = grid_fit(&p->grid, p->r + r * n, n, p->job, &g, err);
+        p->scales[r] = g.scale;
+        p->zeros[r] = g.zero;
+    }
+    bool stopped = false;
+#ifdef _OPENMP
+#pragma omp parallel
+#endif
+    {
+        base_err own = {0};
+        row_state s = {0};
+        bool good = ok && row_open(&s, n, &own);
+#ifdef _OPENMP
+#pragma omp for schedule(dynamic)
+#endif
+        for (int64_t r = 0; r < p->rows; r++) {
+            if (!good || base_cancelled(p->job)) continue;
+            row_begin(&s, p->r + r * n, p->h, inverse);
+            quantize_row(p, &s, r);
+        }
+        row_close(&s);
+        if (ok && !good) {
+#ifdef _OPENMP
+#pragma omp critical(obq_failed)
+#endif
+            {
+                stopped = true;
+                *err = own;
+            }
+        }
+    }
+    base_big_free(inverse);
+    return ok && !stopped && base_go_on(p->job, err);
+}
+
+// ---- pruning -------------------------------------------------------------------------------------
+
+// A run of `block` neighbours that go together: cost w_b^T ([H^-1]_bb)^-1 w_b; a single weight is the block of one.
+static double block_cost(const row_state *s, int64_t first, int64_t size) {
+    if (size == 1) return s->w[first] * s->w[first] / s->inverse[first * s->n + first];
+    double a[64][65];
+    for (int64_t i = 0; i < size; i++) {
+        for (int64_t k = 0; k < size; k++) a[i][k] = s->inverse[(first + i) * s->n + first + k];
+        a[i][size] = s->w[first + i];
+    }
+    double cost = 0;
+    // Gaussian elimination of a positive definite matrix needs no pivoting; w^T A^-1 w = sum of y_i^2 / d_i.
+    for (int64_t i = 0; i < size; i++) {
+        cost += a[i][size] * a[i][size] / a[i][i];
+        for (int64_t k = i + 1; k < size; k++) {
+            double f = a[k][i] / a[i][i];
+            for (int64_t c = i; c <= size; c++) a[k][c] -= f * a[i][c];
+        }
+    }
+    return cost;
+}
+
+static int64_t cheapest_block(const obq_prune_problem *p, const row_state *s, const int64_t *gone, double *cost) {
+    int64_t best = -1, size = p->block;
+    *cost = INFINITY;
+    for (int64_t i = 0; i < s->n; i += size) {
+        if (s->done[i] || (p->n && gone[i / p->m] >= p->n)) continue;
+        int64_t here = s->n - i < size ? s->n - i : size;
+        double c = block_cost(s, i, here);
+        if (best < 0 || c < *cost) *cost = c, best = i;
+    }
+    return best;
+}
+
+typedef struct trace {
+    float *cost;    // [rows x steps] of each block in the order it goes, 0-based
+    int32_t *first; // [rows x steps] its first column
+    int64_t steps;
+} trace;
+
+// Prune a row, all the way or `limit` steps; the order and costs go to the trace when it is given.
+static void prune_row(const obq_prune_problem *p, row_state *s, int64_t row, int64_t limit, trace *t) {
+    int64_t *gone = base_calloc((size_t)(p->n ? s->n / p->m + 1 : 1), sizeof *gone);
+    for (int64_t step = 0; step < limit; step++) {
+        double cost;
+        int64_t first = cheapest_block(p, s, gone, &cost);
+        if (first < 0) break;
+        if (p->n) gone[first / p->m]++;
+        for (int64_t i = first; i < s->n && i < first + p->block; i++) fix(s, i, 0);
+        if (t) {
+            t->cost[row * t->steps + step] = (float)cost;
+            t->first[row * t->steps + step] = (int32_t)first;
+        }
+    }
+    free(gone);
+}
+
+// How many steps each row takes when the cheapest next step of all rows is taken `total` times. A row's later step can
+// be cheaper than its next one but must wait for it, so this is a walk, not a sort.
+static void share_out(const trace *t, int64_t rows, int64_t total, int64_t *steps) {
+    for (int64_t k = 0; k < total; k++) {
+        int64_t best = -1;
+        for (int64_t r = 0; r < rows; r++)
+            if (steps[r] < t->steps &&
+                (best < 0 || t->cost[r * t->steps + steps[r]] < t->cost[best * t->steps + steps[best]]))
+                best = r;
+        if (best < 0) return;
+        steps[best]++;
+    }
+}
+
+typedef struct prune_pass {
+    obq_prune_problem *p;
+    const double *inverse;
+    const int64_t *steps; // [rows]; NULL: `all` for every row
+    int64_t all;
+    trace *t; // first pass; NULL: the results are wanted
+} prune_pass;
+
+static bool run_pass(const prune_pass *a, base_err *err) {
+    obq_prune_problem *p = a->p;
+    bool ok = true;
+#ifdef _OPENMP
+#pragma omp parallel
+#endif
+    {
+        base_err own = {0};
+        row_state s = {0};
+        bool good = row_open(&s, p->cols, &own);
+#ifdef _OPENMP
+#pragma omp for schedule(dynamic)
+#endif
+        for (int64_t r = 0; r < p->rows; r++) {
+            if (!good || base_cancelled(p->job)) continue;
+            row_begin(&s, p->w + r * p->cols, p->h, a->inverse);
+            prune_row(p, &s, r, a->steps ? a->steps[r] : a->all, a->t);
+            for (int64_t i = 0; !a->t && i < p->cols; i++) {
+                p->out[r * p->cols + i] = s.done[i] ? 0 : (float)s.w[i];
+                p->mask[r * p->cols + i] = !s.done[i];
+            }
+        }
+        row_close(&s);
+        if (!good) {
+#ifdef _OPENMP
+#pragma omp critical(obq_failed)
+#endif
+            {
+                ok = false;
+                *err = own;
+            }
+        }
+    }
+    return ok && base_go_on(p->job, err);
+}
+
+static bool prune_unstructured(obq_prune_problem *p, const double *inverse, base_err *err) {
+    int64_t blocks = (p->cols + p->block - 1) / p->block;
+    trace t = {.steps = blocks};
+    size_t size = (size_t)(p->rows * blocks);
+    t.cost = base_big_alloc(size, sizeof *t.cost, "obq's costs", err);
+    t.first = t.cost ? base_big_alloc(size, sizeof *t.first, "obq's order", err) : NULL;
+    int64_t *steps = base_calloc((size_t)p->rows, sizeof *steps);
+    bool ok = t.first && run_pass(&(prune_pass){p, inverse, NULL, blocks, &t}, err);
+    if (ok) {
+        share_out(&t, p->rows, (int64_t)((double)(p->rows * blocks) * p->sparsity), steps);
+        ok = run_pass(&(prune_pass){p, inverse, steps, 0, NULL}, err);
+    }
+    base_big_free(t.cost);
+    base_big_free(t.first);
+    free(steps);
+    return ok;
+}
+
+bool obq_prune(obq_prune_problem *p, base_err *err) {
+    int64_t n = p->cols;
+    BASE_CHECK(p->block >= 1 && p->block <= 64 && (!p->n || (p->block == 1 && p->n <= p->m)));
+    if (n > OBQ_MOST_COLUMNS)
+        return base_fail(
+            err, "%s: obs costs the cube of the inputs for every row; %lld inputs are more than %d, use sparsegpt",
+            p->layer, (long long)n, OBQ_MOST_COLUMNS);
+    double *inverse = base_big_alloc((size_t)(n * n), sizeof *inverse, "the inverse of the second moment", err);
+    bool ok = inverse && invert(p->layer, p->h, n, p->damp, inverse, &p->damping, p->job, err);
+    if (ok && p->n)
+        ok = run_pass(&(prune_pass){p, inverse, NULL, n, NULL}, err);
+    else if (ok)
+        ok = prune_unstructured(p, inverse, err);
+    base_big_free(inverse);
+    return ok;
+}

@@ -1,0 +1,26 @@
+// Private to compress/: exact greedy order, one weight of a row at a time.
+#ifndef VISE_COMPRESS_OBQ_H
+#define VISE_COMPRESS_OBQ_H
+
+#include "compress/layer.h"
+
+enum { OBQ_MOST_COLUMNS = 2048 }; // a row costs cols^3
+
+// Quantise on the grid in p->scales and p->zeros (one a row; fitted here). p->codes as for every solver.
+bool obq_quantize(solver_problem *p, double damp, base_err *err) BASE_MUST_USE;
+
+typedef struct obq_prune_problem {
+    const char *layer;
+    const float *w, *h; // [rows x cols], [cols x cols]
+    int64_t rows, cols;
+    double sparsity, damp; // fraction of all weights; damping as a fraction of the mean diagonal
+    int64_t n, m;          // n of every m go (n > 0), else unstructured over all rows together
+    int64_t block;         // weights that go together (1: single ones)
+    base_job *job;
+    float *out;    // [rows x cols]
+    uint8_t *mask; // 1 = kept
+    double damping;
+} obq_prune_problem;
+bool obq_prune(obq_prune_problem *p, base_err *err) BASE_MUST_USE;
+
+#endif

@@ -2,6 +2,7 @@
 // kept: loss, hits, and against the reference the Kullback-Leibler divergence and the decisions that changed. A
 // micro-batch's logits live in its worker's arena and are gone with it.
 #include "engine/exec.h"
+#include "engine/vexp.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -29,30 +30,11 @@ typedef struct measure_run {
 
 // The largest logit's place (the first of equals) and log(sum(exp)).
 static int64_t log_sum(const float *x, int64_t n, double *log_total) {
+    const float top = vexp_max(x, n);
     int64_t best = 0;
-    for (int64_t i = 1; i < n; i++)
-        if (x[i] > x[best]) best = i;
-    float sum = 0;
-    double total = 0;
-    for (int64_t i = 0; i < n; i++) {
-        sum += expf(x[i] - x[best]);
-        if ((i & 63) == 63) {
-            total += (double)sum;
-            sum = 0;
-        }
-    }
-    *log_total = (double)x[best] + log(total + (double)sum);
+    while (best + 1 < n && x[best] < top) best++;
+    *log_total = (double)top + log(vexp_sum(x, n, top));
     return best;
-}
-
-// KL(p || q) of two softmax distributions given as logits and their log-sums.
-static double divergence(const float *p, double p_total, const float *q, double q_total, int64_t n) {
-    double sum = 0;
-    for (int64_t i = 0; i < n; i++) {
-        double log_p = (double)p[i] - p_total;
-        sum += (double)expf((float)log_p) * (log_p - ((double)q[i] - q_total));
-    }
-    return sum;
 }
 
 static void tally_target(tally *t, const float *x, const float *ref, int64_t classes, int32_t label) {
@@ -65,7 +47,7 @@ static void tally_target(tally *t, const float *x, const float *ref, int64_t cla
     t->loss2 += loss * loss;
     if (!ref) return;
     t->flips += log_sum(ref, classes, &ref_total) != best;
-    double kl = divergence(ref, ref_total, x, total, classes);
+    double kl = vexp_divergence(ref, ref_total, x, total, classes);
     t->kl += kl;
     t->kl2 += kl * kl;
 }

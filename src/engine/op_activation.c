@@ -1,6 +1,7 @@
 // Pointwise activations and softmax. GELU: Hendrycks and Gimpel 2016; SiLU: Elfwing et al. 2017. Gradients are written
 // from the input, so that forward may work in place only in inference.
 #include "engine/ops.h"
+#include "engine/vexp.h"
 
 #include <math.h>
 
@@ -14,23 +15,9 @@ static float relu(float x) {
 static float relu_slope(float x) {
     return x > 0 ? 1 : 0;
 }
-static float sigmoid(float x) {
-    return 1 / (1 + expf(-x));
-}
-static float sigmoid_slope(float x) {
-    const float s = sigmoid(x);
-    return s * (1 - s);
-}
 static float tanh_slope(float x) {
     const float t = tanhf(x);
     return 1 - t * t;
-}
-static float silu(float x) {
-    return x * sigmoid(x);
-}
-static float silu_slope(float x) {
-    const float s = sigmoid(x);
-    return s * (1 + x * (1 - s));
 }
 static float gelu(float x) {
     return 0.5f * x * (1 + erff(x * root_half));
@@ -59,9 +46,23 @@ static float gelu_tanh_slope(float x) {
 POINTWISE(relu, relu, relu_slope)
 POINTWISE(gelu, gelu, gelu_slope)
 POINTWISE(gelu_tanh, gelu_tanh, gelu_tanh_slope)
-POINTWISE(silu, silu, silu_slope)
 POINTWISE(tanh, tanhf, tanh_slope)
-POINTWISE(sigmoid, sigmoid, sigmoid_slope)
+
+void engine_silu_forward(const engine_args *a) {
+    vexp_silu(a->in[0], a->out[0], op_count(&a->in_shape[0]));
+}
+
+void engine_silu_backward(const engine_args *a) {
+    if (a->din[0]) vexp_silu_slope(a->in[0], a->dout[0], a->din[0], op_count(&a->in_shape[0]));
+}
+
+void engine_sigmoid_forward(const engine_args *a) {
+    vexp_sigmoid(a->in[0], a->out[0], op_count(&a->in_shape[0]));
+}
+
+void engine_sigmoid_backward(const engine_args *a) {
+    if (a->din[0]) vexp_sigmoid_slope(a->in[0], a->dout[0], a->din[0], op_count(&a->in_shape[0]));
+}
 
 // Along `axis` the value is [outer, n, inner]; the largest entry is taken off before exp.
 void engine_softmax_forward(const engine_args *a) {

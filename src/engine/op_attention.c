@@ -4,6 +4,7 @@
 // for softmax" (Milakov and Gimelshein 2018), as FlashAttention (Dao et al. 2022) does: only one block of scores
 // exists at a time. Forward keeps the logarithm of each row's sum; backward computes the scores again from it.
 #include "engine/ops.h"
+#include "engine/vexp.h"
 
 #include <math.h>
 #include <string.h>
@@ -118,11 +119,9 @@ static int64_t keys_seen(const attention *at, int64_t row, int64_t first, int64_
 
 // Takes a row of `count` scores into the running maximum, sum and output; what is masked becomes 0.
 static void soften_row(float *score, int64_t seen, int64_t count, float *top, float *sum, float *out, int64_t e) {
-    float highest = *top;
-    for (int64_t j = 0; j < seen; j++) highest = score[j] > highest ? score[j] : highest;
+    const float largest = vexp_max(score, seen), highest = largest > *top ? largest : *top;
     const float shrink = expf(*top - highest); // 0 at first, when *top is -infinity
-    float added = 0;
-    for (int64_t j = 0; j < seen; j++) added += score[j] = expf(score[j] - highest);
+    const float added = vexp_row(score, seen, highest);
     for (int64_t j = seen; j < count; j++) score[j] = 0;
     if (shrink != 1)
         for (int64_t j = 0; j < e; j++) out[j] *= shrink;
@@ -186,11 +185,10 @@ static void attend_block_backward(const engine_args *a, const attention *at, int
     num_gemm1(false, true, rows, count, at->e, 1, dout, at->o_width, a->in[2] + v_at, at->v_width, 0, dp, KEYS);
     for (int64_t i = 0; i < rows; i++) {
         const int64_t seen = keys_seen(at, first + i, key, count);
-        for (int64_t j = 0; j < count; j++) {
-            const float value = j < seen ? expf(p[i * KEYS + j] - lse[i]) : 0;
-            p[i * KEYS + j] = value;
-            dp[i * KEYS + j] = at->scale * value * (dp[i * KEYS + j] - mean[i]);
-        }
+        float *row = p + i * KEYS, *drow = dp + i * KEYS;
+        vexp_row(row, seen, lse[i]);
+        memset(row + seen, 0, (size_t)(count - seen) * sizeof *row);
+        for (int64_t j = 0; j < count; j++) drow[j] = at->scale * row[j] * (drow[j] - mean[i]);
     }
     if (a->din[2])
         num_gemm1(true, false, count, at->e, rows, 1, p, KEYS, dout, at->o_width, 1, a->din[2] + v_at, at->v_width);

@@ -1,7 +1,7 @@
-// backward: the loss of a batch and its gradient. The batch is cut into a fixed number of sample blocks; each block runs
-// through a stretch of nodes on one thread with gradients of its own, which are summed in block order, so the result
-// does not depend on the thread count. Stretches end at nodes that must see the whole batch at once (batch norm while
-// training); without such nodes the whole network is one stretch.
+// backward: the loss of a batch and its gradient. The batch is cut into a fixed number of sample blocks; each block
+// runs through a stretch of nodes on one thread with gradients of its own, which are summed in block order, so the
+// result does not depend on the thread count. Stretches end at nodes that must see the whole batch at once (batch norm
+// while training); without such nodes the whole network is one stretch.
 #include "engine/backward.h"
 
 #include <math.h>
@@ -12,21 +12,21 @@ enum { BLOCKS = 8, ALIGN_FLOATS = 16 };
 
 typedef struct back_stretch {
     int from, to;
-    bool whole;  // one node, run once for the whole batch
+    bool whole; // one node, run once for the whole batch
 } back_stretch;
 
 struct backward {
     const model_graph *g;
     bool training;
-    int64_t n, t, block_n, blocks;       // samples, positions, samples a block, blocks
-    model_shape *whole, *full, *last;    // [value_count] shapes of the batch, a block, the last block
+    int64_t n, t, block_n, blocks;    // samples, positions, samples a block, blocks
+    model_shape *whole, *full, *last; // [value_count] shapes of the batch, a block, the last block
     back_stretch *stretch;
     int stretches;
-    bool apart;                          // every block's gradients lie in an arena of its own
-    int *last_reader;                    // [value_count] node, -1: none
-    size_t *value_at, *grad_at;          // [value_count] floats into values, grads; value 0 is the batch's
-    size_t *save_at, *save_block;        // [node_count] floats into saves; floats of one block's
-    size_t *param_at, param_floats;      // [param_count] floats into one block's parameter gradients
+    bool apart;                     // every block's gradients lie in an arena of its own
+    int *last_reader;               // [value_count] node, -1: none
+    size_t *value_at, *grad_at;     // [value_count] floats into values, grads; value 0 is the batch's
+    size_t *save_at, *save_block;   // [node_count] floats into saves; floats of one block's
+    size_t *param_at, param_floats; // [param_count] floats into one block's parameter gradients
     float *values, *grads, *saves, *params, *scratch;
     size_t grad_floats, scratch_floats;
     // the run at hand
@@ -37,10 +37,12 @@ struct backward {
     double smoothing;
     int64_t targets;
     double loss[BLOCKS];
-    int current;                         // stretch
+    int current; // stretch
 };
 
-static size_t align_floats(size_t n) { return (n + ALIGN_FLOATS - 1) / ALIGN_FLOATS * ALIGN_FLOATS; }
+static size_t align_floats(size_t n) {
+    return (n + ALIGN_FLOATS - 1) / ALIGN_FLOATS * ALIGN_FLOATS;
+}
 
 // ---- planning ----------------------------------------------------------------------------------
 
@@ -53,8 +55,10 @@ static void plan_stretches(backward *b) {
     for (int i = 0; i < b->g->node_count; i++) {
         bool whole = whole_node(b, i);
         back_stretch *previous = b->stretches ? &b->stretch[b->stretches - 1] : NULL;
-        if (previous && !whole && !previous->whole) previous->to = i + 1;
-        else b->stretch[b->stretches++] = (back_stretch){i, i + 1, whole};
+        if (previous && !whole && !previous->whole)
+            previous->to = i + 1;
+        else
+            b->stretch[b->stretches++] = (back_stretch){i, i + 1, whole};
     }
 }
 
@@ -91,9 +95,9 @@ static void plan_values(backward *b) {
                 at += align_floats((size_t)model_shape_count(&b->whole[v]));
             }
         }
-    end[g->output] = g->node_count;  // written by the loss, before any node runs back
+    end[g->output] = g->node_count; // written by the loss, before any node runs back
     b->grad_floats = exec_place(g->value_count, size, start, end, b->grad_at);
-    b->value_at[0] = at;  // unused by the input; here: the floats of all values
+    b->value_at[0] = at; // unused by the input; here: the floats of all values
     free(start);
     free(end);
     free(size);
@@ -128,12 +132,15 @@ static bool plan_memory(backward *b, base_err *err) {
     plan_nodes(b, &saves);
     b->values = base_big_alloc(b->value_at[0] + 1, sizeof(float), "values kept for the gradient", err);
     b->grads = b->values ? base_big_alloc(b->grad_floats * (size_t)(b->apart ? b->blocks : 1) + 1, sizeof(float),
-                                         "gradients of values", err) : NULL;
+                                          "gradients of values", err)
+                         : NULL;
     b->saves = b->grads ? base_big_alloc(saves + 1, sizeof(float), "values kept for the gradient", err) : NULL;
     b->params = b->saves ? base_big_alloc(b->param_floats * (size_t)b->blocks + 1, sizeof(float),
-                                          "gradients of parameters", err) : NULL;
+                                          "gradients of parameters", err)
+                         : NULL;
     b->scratch = b->params ? base_big_alloc(b->scratch_floats * (size_t)exec_workers() + 1, sizeof(float),
-                                            "scratch of the gradient", err) : NULL;
+                                            "scratch of the gradient", err)
+                           : NULL;
     return b->scratch;
 }
 
@@ -211,7 +218,7 @@ static void fill_call(const backward *b, int i, int64_t block, int worker, exec_
     if (b->save_block[i]) a->save = b->saves + b->save_at[i] + b->save_block[i] * (size_t)(block < 0 ? 0 : block);
     a->scratch = b->scratch + b->scratch_floats * (size_t)worker;
     if (!b->training || !b->mutable_w || node->op != MODEL_BATCH_NORM) return;
-    for (int k = 2; k < node->param_count; k++)  // weight, bias, running_mean, running_var
+    for (int k = 2; k < node->param_count; k++) // weight, bias, running_mean, running_var
         if (node->param[k] >= 0) a->running[k - 2] = b->mutable_w[node->param[k]];
 }
 
@@ -231,7 +238,8 @@ static void backward_node(const backward *b, int i, int64_t block, int worker) {
     float *params = b->params + b->param_floats * (size_t)(block < 0 ? 0 : block);
     for (int k = 0; k < node->param_count; k++) {
         int p = node->param[k];
-        if (p >= 0 && !b->g->params[p].buffer && (!b->result || b->result[p])) call.a.dparam[k] = params + b->param_at[p];
+        if (p >= 0 && !b->g->params[p].buffer && (!b->result || b->result[p]))
+            call.a.dparam[k] = params + b->param_at[p];
     }
     engine_kernels[node->op].backward(&call.a);
 }
@@ -260,11 +268,17 @@ static bool loss_block(void *context, int64_t block, int worker, base_err *err) 
     const model_shape shapes[2] = {block_shapes(b, block)[output], block_shapes(b, block)[output]};
     float sum = 0, scale = (float)(1 / (double)b->targets), *dx = grad_of(b, output, block);
     const engine_kernel *kernel = &engine_kernels[classes ? MODEL_CROSS_ENTROPY : MODEL_MSE];
-    engine_args a = {.in_shape = shapes, .in = {value_of(b, output, block)}, .out = {&sum}, .dout = {&scale},
-                     .din = {dx}, .smoothing = (float)b->smoothing};
+    engine_args a = {.in_shape = shapes,
+                     .in = {value_of(b, output, block)},
+                     .out = {&sum},
+                     .dout = {&scale},
+                     .din = {dx},
+                     .smoothing = (float)b->smoothing};
     a.scratch = b->scratch + b->scratch_floats * (size_t)worker;
-    if (classes) a.labels = b->batch->labels + block * b->block_n * b->t;
-    else a.in[1] = b->batch->x + block_at(b, output, block);
+    if (classes)
+        a.labels = b->batch->labels + block * b->block_n * b->t;
+    else
+        a.in[1] = b->batch->x + block_at(b, output, block);
     memset(dx, 0, (size_t)model_shape_count(&shapes[0]) * sizeof *dx);
     kernel->forward(&a);
     kernel->backward(&a);

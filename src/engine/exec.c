@@ -26,8 +26,8 @@ typedef struct share {
     void *context;
     base_job *job;
     int64_t count;
-    atomic_llong next, failed;  // failed: lowest item that failed, or count
-    base_err *errors;           // [workers], with the item each belongs to
+    atomic_llong next, failed; // failed: lowest item that failed, or count
+    base_err *errors;          // [workers], with the item each belongs to
     int64_t *error_item;
 } share;
 
@@ -130,7 +130,7 @@ exec_worker *exec_workers_make(const exec_plan *p, base_err *err) {
 }
 
 void exec_workers_free(exec_worker *workers) {
-    for (exec_worker *w = workers; w && w->arena; w++) {  // one more than the workers is allocated, all zero
+    for (exec_worker *w = workers; w && w->arena; w++) { // one more than the workers is allocated, all zero
         base_big_free(w->arena);
         free(w->shapes);
         free(w->outer);
@@ -273,7 +273,7 @@ typedef struct forward_run {
     exec_worker *workers;
     const data_batch *batch;
     float *out;
-    int64_t micro, in_values, out_values;  // values a sample
+    int64_t micro, in_values, out_values; // values a sample
 } forward_run;
 
 static bool forward_item(void *context, int64_t item, int worker, base_err *err) {

@@ -8,23 +8,23 @@
 // ---- threads -----------------------------------------------------------------------------------
 
 typedef bool (*exec_item)(void *context, int64_t item, int worker, base_err *err);
-int exec_workers(void);  // workers are numbered 0 .. exec_workers()-1
+int exec_workers(void); // workers are numbered 0 .. exec_workers()-1
 // Runs item 0 .. count-1, handed out in order to the workers; each runs on one thread. Stops at the first failure (the
 // error of the lowest failing item is kept) and when the job is cancelled.
 bool exec_parallel(int64_t count, exec_item item, void *context, base_job *job, base_err *err) BASE_MUST_USE;
 
 // ---- plans -------------------------------------------------------------------------------------
 
-#define EXEC_OUTER SIZE_MAX  // the value lies in the caller's memory
+#define EXEC_OUTER SIZE_MAX // the value lies in the caller's memory
 
 // Where each value of nodes [from, to) lies while a micro-batch of at most n samples (t positions) runs through them.
 typedef struct exec_plan {
     const model_graph *g;
     int from, to;
     int64_t n, t;
-    model_shape *shapes;    // [value_count] at n, t
-    size_t *offset;         // [value_count] floats into the arena, or EXEC_OUTER
-    size_t arena, scratch;  // floats
+    model_shape *shapes;   // [value_count] at n, t
+    size_t *offset;        // [value_count] floats into the arena, or EXEC_OUTER
+    size_t arena, scratch; // floats
 } exec_plan;
 
 // `keep[value]` marks the results that the caller wants in its own memory (NULL: the graph's output only); values made
@@ -45,7 +45,7 @@ bool exec_micro(const model_graph *g, int from, int to, int64_t total, int64_t t
 // A weight set with what its kernels want prepared (packed or transformed weights), for nodes [from, to).
 typedef struct exec_weights {
     engine_weights w;
-    float **prepared;  // [node_count], NULL entries where a kernel wants none
+    float **prepared; // [node_count], NULL entries where a kernel wants none
     int node_count;
 } exec_weights;
 bool exec_weights_make(exec_weights *x, const exec_plan *p, engine_weights w, base_err *err) BASE_MUST_USE;
@@ -56,10 +56,10 @@ typedef struct exec_worker {
     float *arena, *scratch;
     model_shape *shapes;
     int64_t n, t;
-    float **outer;     // [value_count] the caller's values for the micro-batch at hand
-    data_batch batch;  // samples fetched by this worker
+    float **outer;    // [value_count] the caller's values for the micro-batch at hand
+    data_batch batch; // samples fetched by this worker
 } exec_worker;
-exec_worker *exec_workers_make(const exec_plan *p, base_err *err) BASE_MUST_USE;  // exec_workers() of them
+exec_worker *exec_workers_make(const exec_plan *p, base_err *err) BASE_MUST_USE; // exec_workers() of them
 void exec_workers_free(exec_worker *workers);
 
 // Runs the plan's nodes for n samples (t positions each) with worker->outer set. When a value left in the caller's
@@ -81,6 +81,6 @@ void exec_call_fill(exec_call *c, const model_graph *g, int node, const model_sh
 // The view's samples fit the graph's input; the batch's tokens and labels are within the tables they index.
 bool exec_check_view(const model_graph *g, const data_view *view, base_err *err) BASE_MUST_USE;
 bool exec_check_batch(const model_graph *g, const data_batch *batch, base_err *err) BASE_MUST_USE;
-bool exec_check_model(const model *m, base_err *err) BASE_MUST_USE;  // it has a graph
+bool exec_check_model(const model *m, base_err *err) BASE_MUST_USE; // it has a graph
 
 #endif

@@ -10,7 +10,9 @@
 // bits on a machine, and must not change with what else runs there.
 enum { CACHE_FLOATS = 1 << 18, MOST_SAMPLES = 128, SHARES = 16, ALIGN_FLOATS = 16 };
 
-static size_t align_floats(size_t n) { return (n + ALIGN_FLOATS - 1) / ALIGN_FLOATS * ALIGN_FLOATS; }
+static size_t align_floats(size_t n) {
+    return (n + ALIGN_FLOATS - 1) / ALIGN_FLOATS * ALIGN_FLOATS;
+}
 
 typedef struct placed {
     size_t size;
@@ -59,7 +61,7 @@ size_t exec_place(int count, const size_t *size, const int *start, const int *en
 
 // What is known of each value while a plan is made.
 typedef struct lives {
-    int *root, *start, *end;  // root: the value whose room it uses
+    int *root, *start, *end; // root: the value whose room it uses
     size_t *size;
 } lives;
 

@@ -10,7 +10,7 @@ typedef struct generate_run {
     exec_plan plan;
     exec_weights weights;
     exec_worker *workers;
-    float *logits;  // [context x vocabulary]
+    float *logits; // [context x vocabulary]
 } generate_run;
 
 static bool generate_open(generate_run *r, const model *m, engine_weights w, int64_t window, base_err *err) {

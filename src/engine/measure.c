@@ -20,9 +20,9 @@ typedef struct measure_run {
     exec_worker *workers;
     const data_view *view;
     int64_t micro;
-    float *logits;          // [workers x 2 x logits_each]
+    float *logits; // [workers x 2 x logits_each]
     int64_t logits_each;
-    tally *tallies;         // [micro-batches]
+    tally *tallies; // [micro-batches]
     atomic_llong done;
     base_job *job;
     double begun;
@@ -80,7 +80,8 @@ static bool measure_item(void *context, int64_t item, int worker, base_err *err)
     const model_shape *s = &shapes[g->output];
     int64_t values = model_shape_count(s), classes = s->dim[s->ndim - 1];
     if (g->task == MODEL_RECONSTRUCT) {
-        for (int64_t i = 0; i < n; i++) tally_sample(t, logits + i * (values / n), w->batch.x + i * (values / n), values / n);
+        for (int64_t i = 0; i < n; i++)
+            tally_sample(t, logits + i * (values / n), w->batch.x + i * (values / n), values / n);
     } else {
         if (!w->batch.labels) return base_fail(err, "%s has no labels to measure against", r->view->label);
         for (int64_t i = 0; i < values / classes; i++)
@@ -88,9 +89,10 @@ static bool measure_item(void *context, int64_t item, int worker, base_err *err)
                 tally_target(t, logits + i * classes, ref ? ref + i * classes : NULL, classes, w->batch.labels[i]);
     }
     int64_t done = atomic_fetch_add(&r->done, n) + n;
-    if (worker == 0) {  // events come from the job's thread only
+    if (worker == 0) { // events come from the job's thread only
         double spent = base_now() - r->begun;
-        base_progress(r->job, "evaluating", done, r->view->count, spent * (double)(r->view->count - done) / (double)done);
+        base_progress(r->job, "evaluating", done, r->view->count,
+                      spent * (double)(r->view->count - done) / (double)done);
     }
     return true;
 }

@@ -89,8 +89,10 @@ static bool read_samples(engine_stream *s, const data_view *view, base_err *err)
         const stream_block *k = &s->block[b];
         ok = data_fetch(view, k->from, k->n, &batch, err) && exec_check_batch(s->g, &batch, err);
         if (!ok) break;
-        if (tokens) memcpy(s->tokens + s->token_at[b], batch.tokens, (size_t)(k->n * k->t) * sizeof *s->tokens);
-        else memcpy(s->value[0] + k->from * values, batch.x, (size_t)(k->n * values) * sizeof(float));
+        if (tokens)
+            memcpy(s->tokens + s->token_at[b], batch.tokens, (size_t)(k->n * k->t) * sizeof *s->tokens);
+        else
+            memcpy(s->value[0] + k->from * values, batch.x, (size_t)(k->n * values) * sizeof(float));
     }
     data_batch_free(&batch);
     return ok;
@@ -177,14 +179,16 @@ engine_stream *engine_stream_copy(const engine_stream *s, base_err *err) {
 
 // ---- moving on ---------------------------------------------------------------------------------
 
-void engine_stream_set(engine_stream *s, int param, const float *w) { s->w[param] = w; }
+void engine_stream_set(engine_stream *s, int param, const float *w) {
+    s->w[param] = w;
+}
 
 typedef struct stretch {
     engine_stream *s;
     const exec_plan *plan;
     const exec_weights *weights;
     exec_worker *workers;
-    size_t *start;  // [value_count x blocks] where a block's part of a value begins
+    size_t *start; // [value_count x blocks] where a block's part of a value begins
 } stretch;
 
 static bool stretch_item(void *context, int64_t item, int worker, base_err *err) {

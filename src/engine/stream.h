@@ -6,8 +6,8 @@
 #include "engine/exec.h"
 
 typedef struct stream_block {
-    int64_t from, n, t;         // samples [from, from + n) of the view, t positions each (1 for features)
-    const model_shape *shapes;  // [value_count] at n, t; owned by stream_shapes
+    int64_t from, n, t;        // samples [from, from + n) of the view, t positions each (1 for features)
+    const model_shape *shapes; // [value_count] at n, t; owned by stream_shapes
 } stream_block;
 
 typedef struct stream_shapes {
@@ -18,19 +18,19 @@ typedef struct stream_shapes {
 struct engine_stream {
     const model *m;
     const model_graph *g;
-    const float **w;           // [param_count]
-    int next;                  // the first node not yet run
+    const float **w; // [param_count]
+    int next;        // the first node not yet run
     stream_block *block;
     int64_t block_count;
-    int64_t most_n, most_t;    // of any block
-    stream_shapes *shapes;     // the distinct (n, t)
+    int64_t most_n, most_t; // of any block
+    stream_shapes *shapes;  // the distinct (n, t)
     int64_t shape_count;
-    int32_t *tokens;           // all sequences one after another, or NULL
+    int32_t *tokens; // all sequences one after another, or NULL
     int64_t token_count;
-    int64_t *token_at;         // [blocks] where each block's tokens begin
-    float **value;             // [value_count] all blocks one after another; NULL: not held
-    size_t *value_count;       // [value_count] floats in it
-    int *last_use;             // [value_count] the last node reading it; node_count for the output
+    int64_t *token_at;   // [blocks] where each block's tokens begin
+    float **value;       // [value_count] all blocks one after another; NULL: not held
+    size_t *value_count; // [value_count] floats in it
+    int *last_use;       // [value_count] the last node reading it; node_count for the output
 };
 
 // Where block b's part of a value begins, in floats.

@@ -17,9 +17,9 @@ typedef struct tiling {
     const model_node *node;
     const float *x;
     bool conv;
-    int64_t in, out, groups;   // columns of X and of Y for one group
+    int64_t in, out, groups; // columns of X and of Y for one group
     int64_t rows, step, tiles;
-    conv_shape image;          // convolution: of one image
+    conv_shape image; // convolution: of one image
     int64_t positions, tiles_an_image;
 } tiling;
 
@@ -85,8 +85,7 @@ bool engine_stream_visit(engine_stream *s, int node, int64_t group, engine_visit
                          base_err *err) {
     tiling l;
     if (!tiling_make(&l, s, node, err)) return false;
-    if (group < 0 || group >= l.groups)
-        return base_fail(err, "%s has no group %lld", l.node->name, (long long)group);
+    if (group < 0 || group >= l.groups) return base_fail(err, "%s has no group %lld", l.node->name, (long long)group);
     float *buffer = tile_buffers(&l, l.conv ? 1 : 0, err);
     bool ok = buffer;
     for (int64_t tile = 0; ok && tile < l.tiles; tile++) {
@@ -103,8 +102,8 @@ bool engine_stream_visit(engine_stream *s, int node, int64_t group, engine_visit
 typedef struct gram_run {
     tiling l;
     int64_t parts;
-    float *partial;  // [groups x parts x in x in]
-    float *buffers;  // [workers] tiles
+    float *partial; // [groups x parts x in x in]
+    float *buffers; // [workers] tiles
     float *h;
 } gram_run;
 
@@ -156,7 +155,7 @@ static bool gram_parts(gram_run *r, base_job *job, base_err *err) {
 // Layers too wide for a partial matrix a part: the rows come in slabs, and the square is cut into tiles of its own.
 typedef struct wide_run {
     const float *x;
-    int64_t rows, n, across;  // across: tiles along a side
+    int64_t rows, n, across; // across: tiles along a side
     float *h;
 } wide_run;
 
@@ -165,7 +164,8 @@ static bool wide_item(void *context, int64_t item, int worker, base_err *err) {
     const wide_run *r = context;
     int64_t i = item / r->across * WIDE_COLUMNS, j = item % r->across * WIDE_COLUMNS;
     if (j < i) return true;
-    int64_t ni = r->n - i < WIDE_COLUMNS ? r->n - i : WIDE_COLUMNS, nj = r->n - j < WIDE_COLUMNS ? r->n - j : WIDE_COLUMNS;
+    int64_t ni = r->n - i < WIDE_COLUMNS ? r->n - i : WIDE_COLUMNS,
+            nj = r->n - j < WIDE_COLUMNS ? r->n - j : WIDE_COLUMNS;
     num_gemm1(true, false, ni, nj, r->rows, 1.0f, r->x + i, r->n, r->x + j, r->n, 1.0f, r->h + i * r->n + j, r->n);
     return true;
 }
@@ -214,7 +214,8 @@ bool engine_stream_gram(engine_stream *s, int node, float *h, base_job *job, bas
     r.parts = PART_FLOATS / (square * r.l.groups);
     if (r.parts > PARTS) r.parts = PARTS;
     bool ok = true;
-    if (r.parts >= (r.l.groups > 1 ? 1 : 4)) ok = gram_parts(&r, job, err);
+    if (r.parts >= (r.l.groups > 1 ? 1 : 4))
+        ok = gram_parts(&r, job, err);
     else
         for (int64_t g = 0; ok && g < r.l.groups; g++) ok = gram_wide(&r.l, g, h + g * square, job, err);
     if (ok && !num_all_finite(h, (size_t)(r.l.groups * square)))
@@ -227,9 +228,9 @@ bool engine_stream_gram(engine_stream *s, int node, float *h, base_job *job, bas
 typedef struct error_run {
     tiling l, lc;
     const float *w, *wc;
-    float *memory;        // [workers] tiles of x, xc, y, yc
+    float *memory; // [workers] tiles of x, xc, y, yc
     int64_t worker_floats;
-    engine_error *sum;    // [tiles]
+    engine_error *sum; // [tiles]
 } error_run;
 
 static bool error_item(void *context, int64_t item, int worker, base_err *err) {
@@ -271,8 +272,8 @@ static bool embedding_error(const engine_stream *s, const model_node *node, cons
     return true;
 }
 
-bool engine_stream_error(engine_stream *s, engine_stream *c, int node, const float *w, const float *wc,
-                         engine_error *e, base_job *job, base_err *err) {
+bool engine_stream_error(engine_stream *s, engine_stream *c, int node, const float *w, const float *wc, engine_error *e,
+                         base_job *job, base_err *err) {
     const model_node *n = &s->g->nodes[node];
     if (n->op == MODEL_EMBEDDING) return embedding_error(s, n, w, wc, e, err);
     error_run r = {.w = w, .wc = wc};

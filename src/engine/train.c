@@ -7,10 +7,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ARG_NUM(n, d, lo, hi, h) {.name = n, .type = BASE_NUM, .def = d, .min = lo, .max = hi, .help = h}
-#define ARG_INT(n, d, lo, hi, h) {.name = n, .type = BASE_INT, .def = d, .min = lo, .max = hi, .help = h}
+#define ARG_NUM(n, d, lo, hi, h)                                                                                       \
+    { .name = n, .type = BASE_NUM, .def = d, .min = lo, .max = hi, .help = h }
+#define ARG_INT(n, d, lo, hi, h)                                                                                       \
+    { .name = n, .type = BASE_INT, .def = d, .min = lo, .max = hi, .help = h }
 const base_arg engine_train_args[] = {
-    {.name = "optimizer", .type = BASE_TEXT, .text_def = "adamw", .choices = "sgd|adamw", .help = "how weights follow gradients"},
+    {.name = "optimizer",
+     .type = BASE_TEXT,
+     .text_def = "adamw",
+     .choices = "sgd|adamw",
+     .help = "how weights follow gradients"},
     ARG_NUM("rate", 1e-3, 0, 1e3, "highest learning rate"),
     ARG_NUM("momentum", 0.9, 0, 1, "sgd: share of the last update that is kept"),
     ARG_NUM("beta1", 0.9, 0, 1, "adamw: decay of the mean gradient"),
@@ -38,15 +44,23 @@ static double number_of(const base_value *values, const char *name) {
 }
 
 void engine_train_options_set(engine_train_options *o, const base_value *v) {
-    *o = (engine_train_options){
-        .rate = number_of(v, "rate"), .momentum = number_of(v, "momentum"), .beta1 = number_of(v, "beta1"),
-        .beta2 = number_of(v, "beta2"), .epsilon = number_of(v, "epsilon"),
-        .weight_decay = number_of(v, "weight_decay"), .warmup = number_of(v, "warmup"),
-        .final_rate = number_of(v, "final_rate"), .clip = number_of(v, "clip"),
-        .label_smoothing = number_of(v, "label_smoothing"), .epochs = (int64_t)number_of(v, "epochs"),
-        .steps = (int64_t)number_of(v, "steps"), .batch = (int64_t)number_of(v, "batch"),
-        .seed = (uint64_t)number_of(v, "seed"), .shift = (int)number_of(v, "shift"),
-        .flip = number_of(v, "flip") != 0, .noise = number_of(v, "noise")};
+    *o = (engine_train_options){.rate = number_of(v, "rate"),
+                                .momentum = number_of(v, "momentum"),
+                                .beta1 = number_of(v, "beta1"),
+                                .beta2 = number_of(v, "beta2"),
+                                .epsilon = number_of(v, "epsilon"),
+                                .weight_decay = number_of(v, "weight_decay"),
+                                .warmup = number_of(v, "warmup"),
+                                .final_rate = number_of(v, "final_rate"),
+                                .clip = number_of(v, "clip"),
+                                .label_smoothing = number_of(v, "label_smoothing"),
+                                .epochs = (int64_t)number_of(v, "epochs"),
+                                .steps = (int64_t)number_of(v, "steps"),
+                                .batch = (int64_t)number_of(v, "batch"),
+                                .seed = (uint64_t)number_of(v, "seed"),
+                                .shift = (int)number_of(v, "shift"),
+                                .flip = number_of(v, "flip") != 0,
+                                .noise = number_of(v, "noise")};
     snprintf(o->optimizer, sizeof o->optimizer, "%.15s", v[0].text);
 }
 
@@ -58,11 +72,11 @@ typedef struct training {
     const engine_train_options *o;
     const train_optimizer *optimizer;
     const data_view *train, *check;
-    data_view *order;          // the training samples in this epoch's order
+    data_view *order; // the training samples in this epoch's order
     backward *back;
     data_batch batch;
-    float *memory;             // gradients, best weights and optimizer states, one after another
-    float **w, **grad, **best, **state[2];  // [param_count] each
+    float *memory;                         // gradients, best weights and optimizer states, one after another
+    float **w, **grad, **best, **state[2]; // [param_count] each
     int64_t batch_size, steps, steps_an_epoch, check_every;
     bool has_best, best_fresh; // best_fresh: the weights have not changed since they were measured best
     base_model_row best_row;
@@ -71,7 +85,9 @@ typedef struct training {
     train_update update;
 } training;
 
-static int64_t param_count(const training *t, int p) { return model_shape_count(&t->g->params[p].shape); }
+static int64_t param_count(const training *t, int p) {
+    return model_shape_count(&t->g->params[p].shape);
+}
 
 static bool training_memory(training *t, base_err *err) {
     size_t all = 0, count = (size_t)t->g->param_count;
@@ -121,7 +137,7 @@ static bool training_open(training *t, base_err *err) {
     t->order = data_view_copy(t->train);
     if (!t->order) return base_fail(err, "no memory for the order of %lld samples", (long long)t->train->count);
     t->batch_size = o->batch < t->train->count ? o->batch : t->train->count;
-    t->steps_an_epoch = t->train->count / t->batch_size;  // what is left over is in another epoch's order
+    t->steps_an_epoch = t->train->count / t->batch_size; // what is left over is in another epoch's order
     t->steps = o->steps > 0 ? o->steps : o->epochs * t->steps_an_epoch;
     t->check_every = o->steps > 0 ? (t->steps + 19) / 20 : t->steps_an_epoch;
     return true;
@@ -168,15 +184,16 @@ static bool run_step(training *t, int64_t step, double *loss, base_err *err) {
         t->back = backward_make(t->g, t->batch.count, length, true, err);
         if (!t->back) return false;
     }
-    if (!backward_run(t->back, (engine_weights)t->w, &t->batch, t->o->label_smoothing, t->grad, t->w, loss, t->job, err))
+    if (!backward_run(t->back, (engine_weights)t->w, &t->batch, t->o->label_smoothing, t->grad, t->w, loss, t->job,
+                      err))
         return err->status == BASE_CANCELLED ? false : base_wrap(err, "training step %lld: ", (long long)step + 1);
     double length = gradient_length(t);
     if (!isfinite(length))
         return base_fail(err, "training step %lld: the gradient is not finite; try a lower rate than %g",
                          (long long)step + 1, t->o->rate);
     const engine_train_options *o = t->o;
-    t->update = (train_update){train_rate(o, step, t->steps), o->momentum, o->beta1, o->beta2, o->epsilon,
-                               o->weight_decay, step + 1, 1.0f};
+    t->update = (train_update){
+        train_rate(o, step, t->steps), o->momentum, o->beta1, o->beta2, o->epsilon, o->weight_decay, step + 1, 1.0f};
     if (o->clip > 0 && length > o->clip) t->update.scale = (float)(o->clip / length);
     t->best_fresh = false;
     // Not cancellable: all parameters move, or none.
@@ -188,7 +205,10 @@ static void tell(training *t, int64_t step, double loss) {
     if (now - t->told < 0.1 && step + 1 < t->steps) return;
     t->told = now;
     double spent = now - t->begun;
-    base_emit(t->job, (base_event){.kind = BASE_EV_TRAIN, .index = step + 1, .total = t->steps, .value = loss,
+    base_emit(t->job, (base_event){.kind = BASE_EV_TRAIN,
+                                   .index = step + 1,
+                                   .total = t->steps,
+                                   .value = loss,
                                    .value2 = t->update.rate,
                                    .eta = spent * (double)(t->steps - step - 1) / (double)(step + 1)});
 }
@@ -226,8 +246,7 @@ static bool run_steps(training *t, base_err *err) {
 bool engine_train(model *m, const data_view *train, const data_view *check, const engine_train_options *options,
                   base_job *job, base_err *err) {
     if (!exec_check_model(m, err)) return false;
-    training t = {.m = m, .g = m->graph, .o = options, .train = train, .check = check, .job = job,
-                  .begun = base_now()};
+    training t = {.m = m, .g = m->graph, .o = options, .train = train, .check = check, .job = job, .begun = base_now()};
     bool ok = training_open(&t, err) && run_steps(&t, err);
     if (t.has_best && !t.best_fresh) copy_params(&t, t.best, t.w);
     training_close(&t);

@@ -8,13 +8,13 @@
 
 typedef struct train_update {
     double rate, momentum, beta1, beta2, epsilon, decay;
-    int64_t step;     // from 1
-    float scale;      // gradients are multiplied by it (clipping)
+    int64_t step; // from 1
+    float scale;  // gradients are multiplied by it (clipping)
 } train_update;
 
 typedef struct train_optimizer {
     const char *name, *help;
-    int states;       // arrays of the weights' size it keeps
+    int states; // arrays of the weights' size it keeps
     void (*update)(const train_update *u, int64_t count, const float *grad, float *w, float *const *state);
 } train_optimizer;
 extern const train_optimizer train_optimizers[];

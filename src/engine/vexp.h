@@ -1,5 +1,5 @@
-// Private to engine/: e^x without branches or calls, so that loops over it are vectorised (glibc's expf is not, short of
-// -ffast-math), and the row loops built on it. Same bits on every instruction set, because nothing contracts.
+// Private to engine/: e^x without branches or calls, so that loops over it are vectorised (glibc's expf is not, short
+// of -ffast-math), and the row loops built on it. Same bits on every instruction set, because nothing contracts.
 #ifndef VISE_ENGINE_VEXP_H
 #define VISE_ENGINE_VEXP_H
 
@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-static inline float vexp_power(int32_t n) {  // 2^n, -126 <= n <= 127
+static inline float vexp_power(int32_t n) { // 2^n, -126 <= n <= 127
     const int32_t bits = (n + 127) * (1 << 23);
     float f;
     memcpy(&f, &bits, sizeof f);
@@ -23,7 +23,7 @@ static inline float vexp(float x) {
     int32_t n;
     memcpy(&n, &shifted, sizeof n);
     n -= 0x4B400000;
-    n = n > 128 ? 128 : n < -151 ? -151 : n;  // only NaN is outside
+    n = n > 128 ? 128 : n < -151 ? -151 : n; // only NaN is outside
     const float r = x - whole * 0.693359375f + whole * 2.12194440e-4f;
     float p = 1.9875691500e-4f;
     p = p * r + 1.3981999507e-3f;
@@ -36,14 +36,14 @@ static inline float vexp(float x) {
     return p * vexp_power(half) * vexp_power(n - half);
 }
 
-float vexp_max(const float *x, int64_t n);            // largest; NaN are passed over
-float vexp_row(float *x, int64_t n, float shift);     // x = exp(x - shift) in place; returns the sum
-double vexp_sum(const float *x, int64_t n, float shift);  // sum of exp(x - shift)
+float vexp_max(const float *x, int64_t n);               // largest; NaN are passed over
+float vexp_row(float *x, int64_t n, float shift);        // x = exp(x - shift) in place; returns the sum
+double vexp_sum(const float *x, int64_t n, float shift); // sum of exp(x - shift)
 // KL(p || q) in nats of two softmax distributions, given as logits and the logarithms of their sums.
 double vexp_divergence(const float *p, double p_total, const float *q, double q_total, int64_t n);
 void vexp_sigmoid(const float *x, float *y, int64_t n);
-void vexp_silu(const float *x, float *y, int64_t n);  // y may be x
-void vexp_silu_slope(const float *x, const float *dy, float *dx, int64_t n);     // dx += dy silu'(x)
-void vexp_sigmoid_slope(const float *x, const float *dy, float *dx, int64_t n);  // dx += dy sigmoid'(x)
+void vexp_silu(const float *x, float *y, int64_t n);                            // y may be x
+void vexp_silu_slope(const float *x, const float *dy, float *dx, int64_t n);    // dx += dy silu'(x)
+void vexp_sigmoid_slope(const float *x, const float *dy, float *dx, int64_t n); // dx += dy sigmoid'(x)
 
 #endif

@@ -79,7 +79,8 @@ NETS_UNUSED static model *nets_language(uint64_t seed) {
     int a = nets_add(g, "linear", "o", out[0], -1, "12 0", NULL);
     x = nets_add(g, "add", "sum1", x, a, NULL, NULL);
     n = nets_add(g, "rms_norm", "norm2", x, -1, NULL, NULL);
-    int up = nets_add(g, "linear", "up", n, -1, "20 0", NULL), gate = nets_add(g, "linear", "gate", n, -1, "20 0", NULL);
+    int up = nets_add(g, "linear", "up", n, -1, "20 0", NULL),
+        gate = nets_add(g, "linear", "gate", n, -1, "20 0", NULL);
     gate = nets_add(g, "silu", "silu", gate, -1, NULL, NULL);
     up = nets_add(g, "mul", "gated", gate, up, NULL, NULL);
     a = nets_add(g, "linear", "down", up, -1, "12 0", NULL);
@@ -131,13 +132,13 @@ NETS_UNUSED static data_set *nets_data(bool tokens, int64_t count, uint64_t seed
     spec->sources = base_calloc(1, sizeof *spec->sources);
     spec->source_count = 1;
     char *path = base_join(spec->folder, "x.npy"), *labels = base_join(spec->folder, "y.npy");
-    spec->sources[0] = (data_source){.format = base_strdup(tokens ? "tokens" : "npy"), .path = base_strdup("x.npy"),
-                                     .part = DATA_TEST};
+    spec->sources[0] = (data_source){
+        .format = base_strdup(tokens ? "tokens" : "npy"), .path = base_strdup("x.npy"), .part = DATA_TEST};
     if (tokens) {
         uint16_t *ids = base_calloc((size_t)count * 17, sizeof *ids);
         int64_t used = 0;
         for (int64_t i = 0; i < count; i++) {
-            int64_t length = 3 + num_rng_below(&rng, 14);  // start token and 2..15 more
+            int64_t length = 3 + num_rng_below(&rng, 14); // start token and 2..15 more
             ids[used++] = 1;
             for (int64_t k = 1; k < length; k++) ids[used++] = (uint16_t)(2 + num_rng_below(&rng, 21));
         }

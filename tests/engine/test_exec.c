@@ -21,7 +21,8 @@ static float *plain(const model *m, const data_batch *b, size_t *count) {
     float **value = base_calloc((size_t)g->value_count, sizeof *value);
     base_err err = {0};
     assert_true(model_graph_shapes(g, b->count, b->kind == DATA_TOKENS ? b->length : 1, shapes, &err));
-    for (int v = 1; v < g->value_count; v++) value[v] = base_calloc((size_t)model_shape_count(&shapes[v]), sizeof(float));
+    for (int v = 1; v < g->value_count; v++)
+        value[v] = base_calloc((size_t)model_shape_count(&shapes[v]), sizeof(float));
     value[0] = b->x;
     for (int i = 0; i < g->node_count; i++) {
         exec_call call;

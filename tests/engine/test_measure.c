@@ -97,7 +97,7 @@ static void test_generate(void **state) {
     int32_t a[40] = {1, 2, 3}, b[40] = {1, 2, 3}, c[40] = {1, 2, 3};
     int64_t na = 3, nb = 3, nc = 3;
     assert_true(engine_generate(m, m->weights, a, &na, 40, 0, 1, NULL, &err));
-    assert_int_equal(na, 40);  // beyond the context of 16: the window moves
+    assert_int_equal(na, 40); // beyond the context of 16: the window moves
     assert_true(engine_generate(m, m->weights, b, &nb, 40, 1.5, 5, NULL, &err));
     assert_true(engine_generate(m, m->weights, c, &nc, 40, 1.5, 5, NULL, &err));
     assert_memory_equal(b, c, sizeof b);

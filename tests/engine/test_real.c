@@ -1,10 +1,13 @@
 // Networks that others trained: reference logits, published accuracies and perplexities, and greedy text, each equal to
-// what their own frameworks measured. Skipped where the folder of real models is absent; VISE_SLOW=1 adds the whole of TinyStories.
+// what their own frameworks measured. Skipped where the folder of real models is absent; VISE_SLOW=1 adds the whole of
+// TinyStories.
 #include "engine/engine.h"
 #include "script/script.h"
 #include "tests/engine/nets.h"
 
-static char *descriptor(const char *name) { return base_sprintf("%s/tests/real/%s.lua", support_tree(), name); }
+static char *descriptor(const char *name) {
+    return base_sprintf("%s/tests/real/%s.lua", support_tree(), name);
+}
 
 static model *open_model(const char *relative) {
     const char *path = support_real(relative);
@@ -57,8 +60,8 @@ static void check_logits(const model *m, const data_batch *b, const char *refere
         if (!engine_forward(m, m->weights, b, out[k], NULL, &err)) fail_msg("%s", err.text);
     }
     num_set_threads(0);
-    float worst = support_max_diff(out[0], t->data, count);
-    if (worst > 1e-3f) fail_msg("%s: largest difference %g", reference, (double)worst);
+    double worst = (double)support_max_diff(out[0], t->data, count);
+    if (worst > 1e-3) fail_msg("%s: largest difference %g", reference, worst);
     assert_memory_equal(out[0], out[1], bytes);
     free(out[0]);
     free(out[1]);
@@ -68,7 +71,7 @@ static void check_logits(const model *m, const data_batch *b, const char *refere
 typedef struct classifier {
     const char *model, *data, *reference;
     double top1, loss;
-    bool raw;  // pixels 0..255, whatever the descriptor scales
+    bool raw; // pixels 0..255, whatever the descriptor scales
 } classifier;
 
 static const classifier classifiers[] = {
@@ -109,10 +112,18 @@ static void check_classifier(const classifier *c) {
     model_close(m);
 }
 
-static void test_resnet20(void **state) { (void)state, check_classifier(&classifiers[0]); }
-static void test_resnet8(void **state) { (void)state, check_classifier(&classifiers[1]); }
-static void test_mlp(void **state) { (void)state, check_classifier(&classifiers[2]); }
-static void test_lenet(void **state) { (void)state, check_classifier(&classifiers[3]); }
+static void test_resnet20(void **state) {
+    (void)state, check_classifier(&classifiers[0]);
+}
+static void test_resnet8(void **state) {
+    (void)state, check_classifier(&classifiers[1]);
+}
+static void test_mlp(void **state) {
+    (void)state, check_classifier(&classifiers[2]);
+}
+static void test_lenet(void **state) {
+    (void)state, check_classifier(&classifiers[3]);
+}
 
 // ---- the language model ------------------------------------------------------------------------
 
@@ -124,7 +135,7 @@ static void test_stories(void **state) {
     data_view *all = part_of(set, DATA_ALL), *first = data_view_range(all, 0, 100, &err);
     data_batch b = {0};
     assert_true(data_fetch(all, 0, 1, &b, &err));
-    b.length = 64;  // of one sequence: the first 64 tokens
+    b.length = 64; // of one sequence: the first 64 tokens
     check_logits(m, &b, "ref/stories260K_first64tokens_logits.npy");
     base_model_row row = measured(m, first);
     assert_int_equal(row.samples, 32533);
@@ -159,7 +170,7 @@ static char *decode(const char *vocabulary, size_t bytes, const int32_t *tokens,
             char raw = (char)byte;
             base_buf_add(&text, &raw, 1);
         } else if (tokens[i - 1] == 1 && piece[0] == ' ') {
-            base_buf_add(&text, piece + 1, (size_t)length - 1);  // the space in front that encoding adds
+            base_buf_add(&text, piece + 1, (size_t)length - 1); // the space in front that encoding adds
         } else {
             base_buf_add(&text, piece, (size_t)length);
         }
@@ -188,7 +199,7 @@ static void test_greedy(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_resnet20), cmocka_unit_test(test_resnet8),  cmocka_unit_test(test_mlp),
+        cmocka_unit_test(test_resnet20), cmocka_unit_test(test_resnet8), cmocka_unit_test(test_mlp),
         cmocka_unit_test(test_lenet),    cmocka_unit_test(test_stories), cmocka_unit_test(test_greedy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

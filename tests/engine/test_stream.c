@@ -141,7 +141,8 @@ static void test_embedding(void **state) {
     assert_true(engine_stream_gram(s, 0, h, NULL, &err));
     for (int i = 0; i < 23; i++) sum += (double)h[i];
     assert_true(fabs(sum - 1) < 1e-5);
-    assert_true(fabs((double)h[1] - 41.0 / (double)engine_stream_rows(s, 0)) < 1e-6);  // the start token, once a sequence
+    assert_true(fabs((double)h[1] - 41.0 / (double)engine_stream_rows(s, 0)) <
+                1e-6); // the start token, once a sequence
     assert_true(h[0] == 0);
     engine_error e;
     float *wc = base_calloc(23 * 12, sizeof *wc);
@@ -248,8 +249,10 @@ static void test_threads_same_bits(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_layers),           cmocka_unit_test(test_embedding),
-        cmocka_unit_test(test_ends_at_forward),  cmocka_unit_test(test_replaced_weights),
+        cmocka_unit_test(test_layers),
+        cmocka_unit_test(test_embedding),
+        cmocka_unit_test(test_ends_at_forward),
+        cmocka_unit_test(test_replaced_weights),
         cmocka_unit_test(test_threads_same_bits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

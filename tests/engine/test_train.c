@@ -62,7 +62,10 @@ static void all_weights(const model *m, char hash[33]) {
 
 static void test_learns(void **state) {
     (void)state;
-    static const struct { const char *optimizer; double rate; } ways[] = {{"adamw", 3e-3}, {"sgd", 0.05}};
+    static const struct {
+        const char *optimizer;
+        double rate;
+    } ways[] = {{"adamw", 3e-3}, {"sgd", 0.05}};
     base_err err = {0};
     data_set *set = digits();
     data_view *train = data_view_part(set, DATA_CALIB, &err), *check = data_view_part(set, DATA_SELECT, &err);
@@ -97,7 +100,7 @@ static void test_learns(void **state) {
 typedef struct stopper {
     base_job *job;
     int64_t step, seen;
-    double loss;  // of the best check so far
+    double loss; // of the best check so far
     double when;
 } stopper;
 
@@ -126,7 +129,7 @@ static void test_cancel_keeps_best(void **state) {
     model *m = small_cnn(5);
     engine_train_options o = options_of("adamw", 3e-3, 50);
     base_job job = {.emit = listen, .start = base_now()};
-    stopper s = {.job = &job, .step = 95};  // in the third epoch of 39 steps
+    stopper s = {.job = &job, .step = 95}; // in the third epoch of 39 steps
     job.context = &s;
     o.augment = stop_at;
     o.augment_context = &s;
@@ -155,7 +158,7 @@ static void test_language_learns(void **state) {
     assert_true(engine_measure(m, m->weights, NULL, v, &before, NULL, &err));
     if (!engine_train(m, v, NULL, &o, NULL, &err)) fail_msg("%s", err.text);
     assert_true(engine_measure(m, m->weights, NULL, v, &after, NULL, &err));
-    assert_true(after.loss < before.loss - 0.7);  // made-up sequences can only be learnt by heart
+    assert_true(after.loss < before.loss - 0.7); // made-up sequences can only be learnt by heart
     model_close(m);
     data_view_free(v);
     data_close(set);
@@ -166,8 +169,14 @@ static void test_updates(void **state) {
     base_err err = {0};
     float grad[3] = {0.5f, -2, 0}, w[3] = {1, 2, 3}, a[3] = {0}, b[3] = {0};
     float *states[2] = {a, b};
-    train_update u = {.rate = 0.1, .momentum = 0.9, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .decay = 0.5,
-                      .step = 1, .scale = 0.5f};
+    train_update u = {.rate = 0.1,
+                      .momentum = 0.9,
+                      .beta1 = 0.9,
+                      .beta2 = 0.999,
+                      .epsilon = 1e-8,
+                      .decay = 0.5,
+                      .step = 1,
+                      .scale = 0.5f};
     train_optimizer_find("sgd", &err)->update(&u, 3, grad, w, states);
     assert_true(fabs((double)w[0] - (1 - 0.1 * (0.25 + 0.5))) < 1e-6);
     assert_true(fabs((double)w[2] - (3 - 0.1 * 1.5)) < 1e-6);

@@ -6,7 +6,7 @@ static void test_values(void **state) {
     (void)state;
     double worst = 0;
     for (uint32_t i = 0; i < 4000000; i++) {
-        uint32_t bits = i * 1073u;  // spread over all floats
+        uint32_t bits = i * 1073u; // spread over all floats
         float x;
         memcpy(&x, &bits, sizeof x);
         if (!(x > -87 && x < 88.7f)) continue;
@@ -16,7 +16,7 @@ static void test_values(void **state) {
     assert_true(worst < 2.4e-7);
     assert_true(vexp(0) == 1.0f && vexp(-INFINITY) == 0 && vexp(-200) == 0);
     assert_true(isinf(vexp(89.5f)) && isinf(vexp(INFINITY)) && isnan(vexp(NAN)));
-    assert_true(vexp(-100) > 0 && fabsf(vexp(-100) - expf(-100)) < 2e-45f);  // subnormal
+    assert_true(vexp(-100) > 0 && fabsf(vexp(-100) - expf(-100)) < 2e-45f); // subnormal
 }
 
 static void test_rows(void **state) {

@@ -11,7 +11,8 @@
 // ---- terms -------------------------------------------------------------------------------------
 
 enum { TERM_MAX_ATTR = 3, TERM_MAX_BLOB = 3, TERM_MAX_CHILD = 16, TERM_MAX_TERMS = 64, TERM_MAX_DEPTH = 4 };
-enum { TERM_MAX_NAME = 4096 };  // longest tensor name accepted, bytes
+enum { TERM_MAX_NAME = 4096 };         // longest tensor name accepted, bytes
+enum { TERM_PARALLEL = 1 << 15 };      // values from which a loop over rows is worth a second thread
 
 typedef struct term_blob {
     num_dtype dtype;

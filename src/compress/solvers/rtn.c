@@ -63,7 +63,7 @@ static bool fit_tensor(solver_problem *p, base_err *err) {
 static bool solve_block(solver_problem *p, int64_t first, int64_t end, base_err *err) {
     bool ok = true, fit = p->grid.group != GROUP_TENSOR;
 #ifdef _OPENMP
-#pragma omp parallel
+#pragma omp parallel if ((end - first) * p->cols > TERM_PARALLEL)
 #endif
     {
         base_err own = {0};

@@ -37,7 +37,7 @@ static void add(const term *t, int64_t first, int64_t count, float *out) {
 static bool decode(const term *t, float *out, base_err *err) {
     (void)err;
 #ifdef _OPENMP
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (t->rows * t->cols > TERM_PARALLEL)
 #endif
     for (int64_t r = 0; r < t->rows; r++) add(t, r * t->cols, t->cols, out + r * t->cols);
     return true;

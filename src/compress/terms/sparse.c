@@ -36,7 +36,7 @@ static bool decode(const term *t, float *out, base_err *err) {
     float *values = base_big_alloc((size_t)p.kept + 1, sizeof *values, "values of kept weights", err);
     if (values) {
 #ifdef _OPENMP
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (t->rows * t->cols > TERM_PARALLEL)
 #endif
         for (int64_t r = 0; r < t->rows; r++) {
             int64_t first = p.first[r], count = p.first[r + 1] - first;

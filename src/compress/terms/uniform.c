@@ -110,7 +110,7 @@ static void decode_row(const term *t, int64_t r, float *out) {
 static bool decode(const term *t, float *out, base_err *err) {
     (void)err;
 #ifdef _OPENMP
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (t->rows * t->cols > TERM_PARALLEL)
 #endif
     for (int64_t r = 0; r < t->rows; r++) decode_row(t, r, out + r * t->cols);
     return true;

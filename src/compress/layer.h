@@ -136,6 +136,7 @@ typedef struct solver_problem {
     int64_t rows, cols, groups;
     bool diagonal;
     grid_spec grid;
+    const compress_step *step; // the quantize step, for a solver's own options; NULL: their defaults
     uint64_t seed;
     base_job *job;
     // Results: codes [rows x cols] (entries where mask is 0 mean nothing), scales and zeros [uniform_scale_count].
@@ -152,6 +153,10 @@ typedef struct compress_solver {
 extern const compress_solver *const compress_solvers[];
 extern const size_t compress_solver_count;
 const compress_solver *compress_solver_find(const char *name);
+// An option of the step that asked, or the given value where there is no step.
+double solver_number(const solver_problem *p, const char *arg, double otherwise);
+bool solver_is(const solver_problem *p, const char *arg, const char *text);
+extern const compress_solver solver_rtn, solver_gptq;
 
 // Runs the solver and packs its codes; mask as above gives a compact term of `kept` values.
 term *solver_quantize(const compress_solver *s, solver_problem *p, int64_t kept, base_err *err);

@@ -133,6 +133,7 @@ typedef struct gptq_work {
     const int64_t *order;  // [cols] processing order to original column
     float *w;              // [rows x cols], columns in processing order, updated
     float *error;          // [rows x block]
+    float *kept;           // [rows x cols] room for the kept weights of a group; NULL without a mask
     const float *u;        // [cols x cols]
 } gptq_work;
 
@@ -140,8 +141,20 @@ BASE_CLONES static void carry(float *w, const float *u, float error, int64_t cou
     for (int64_t k = 0; k < count; k++) w[k] -= error * u[k];
 }
 
-static bool fit(const gptq_work *k, int64_t row, int64_t g, const float *x, int64_t count, base_err *err) {
+// x: the weights of group g of a row as they are now, in processing order from column `at`. Pruned ones do not widen
+// the range.
+static bool fit(const gptq_work *k, int64_t row, int64_t g, const float *x, int64_t at, int64_t count, bool ordered,
+                base_err *err) {
     grid_param q;
+    if (k->p->mask) {
+        const uint8_t *mask = k->p->mask + row * k->p->cols;
+        float *kept = k->kept + row * k->p->cols;
+        int64_t n = 0;
+        for (int64_t i = 0; i < count; i++)
+            if (mask[ordered ? k->order[at + i] : at + i]) kept[n++] = x[i];
+        x = kept;
+        count = n;
+    }
     if (!grid_fit(&k->p->grid, x, count, k->p->job, &q, err)) return false;
     k->p->scales[row * k->groups + g] = q.scale;
     k->p->zeros[row * k->groups + g] = q.zero;
@@ -160,14 +173,18 @@ static bool solve_row(const gptq_work *k, int64_t row, int64_t from, int64_t cou
             g = (k->o->static_groups ? original : at) / k->group;
             bool begins = !k->o->static_groups && at % k->group == 0;
             int64_t left = cols - at < k->group ? cols - at : k->group;
-            if (begins && !fit(k, row, g, lazy + at, left, err)) return false;
+            if (begins && !fit(k, row, g, lazy + at, at, left, true, err)) return false;
         }
         grid_param q = {p->scales[row * k->groups + g], p->zeros[row * k->groups + g]};
-        uint8_t code;
-        grid_encode(&p->grid, q, here + i, 1, &code);
+        uint8_t code = 0;
+        float value = 0;
+        if (!p->mask || p->mask[row * cols + original]) {
+            grid_encode(&p->grid, q, here + i, 1, &code);
+            value = grid_value(&p->grid, q, code);
+        }
         p->codes[row * cols + original] = code;
         const float *u = k->u + at * cols + at;
-        float e = (here[i] - grid_value(&p->grid, q, code)) / u[0];
+        float e = (here[i] - value) / u[0];
         k->error[row * k->o->block + i] = e;
         carry(here + i + 1, u + 1, e, count - i - 1);
     }
@@ -205,7 +222,7 @@ static bool fit_ahead(const gptq_work *k, const float *w, bool whole, base_err *
         for (int64_t g = 0; g < k->groups; g++) {
             int64_t from = g * k->group, left = p->cols - from < k->group ? p->cols - from : k->group;
             if ((r & 63) == 0 && !base_go_on(p->job, err)) return false;
-            if (!fit(k, r, g, w + r * p->cols + from, whole ? p->cols : left, err)) return false;
+            if (!fit(k, r, g, w + r * p->cols + from, from, whole ? p->cols : left, false, err)) return false;
         }
     return true;
 }
@@ -237,7 +254,7 @@ static bool run(gptq_work *k, float *u, float *plain, int64_t *order, base_err *
     int64_t rows = p->rows, cols = p->cols;
     bool whole = k->group >= cols;
     memcpy(plain, p->r, (size_t)(rows * cols) * sizeof *plain);
-    if (whole && !fit_ahead(k, plain, true, err)) return false;
+    if (whole && !k->o->fitted && !fit_ahead(k, plain, true, err)) return false;
     for (int64_t c = 0; c < cols; c++)
         for (int64_t r = 0; p->h[c * cols + c] == 0 && r < rows; r++) plain[r * cols + c] = 0;
     if (!whole && k->o->static_groups && !fit_ahead(k, plain, false, err)) return false;
@@ -267,12 +284,76 @@ bool gptq_solve(solver_problem *p, const gptq_options *o, int64_t *order, base_e
     float *u = plain ? base_big_alloc((size_t)(p->cols * p->cols), sizeof *u, "gptq's factor", err) : NULL;
     k.u = u;
     k.error = u ? base_big_alloc((size_t)(p->rows * o->block), sizeof *k.error, "gptq's errors", err) : NULL;
-    bool ok = k.error && run(&k, u, plain, own, err);
+    if (k.error && p->mask) k.kept = base_big_alloc((size_t)n, sizeof *k.kept, "gptq's kept weights", err);
+    bool ok = k.error && (k.kept || !p->mask) && run(&k, u, plain, own, err);
     if (ok && order) memcpy(order, own, (size_t)p->cols * sizeof *order);
     base_big_free(k.w);
     base_big_free(plain);
     base_big_free(u);
     base_big_free(k.error);
+    base_big_free(k.kept);
     free(own);
     return ok;
 }
+
+// ---- as a solver of quantize ---------------------------------------------------------------------
+
+// One convolution group: its own rows and its own second moment.
+static bool solve_group(solver_problem *whole, const gptq_options *o, int64_t index, base_err *err) {
+    int64_t rows = whole->rows / whole->groups, first = index * rows, cols = whole->cols;
+    int64_t per_row = uniform_groups_per_row(cols, whole->grid.group);
+    solver_problem p = *whole;
+    p.rows = rows;
+    p.groups = 1;
+    p.r += first * cols;
+    p.h += index * cols * cols;
+    p.codes += first * cols;
+    if (p.mask) p.mask += first * cols;
+    if (!per_row) { // one scale for the whole tensor, found before: every row starts from a copy
+        p.scales = base_calloc((size_t)rows, 2 * sizeof *p.scales);
+        p.zeros = p.scales + rows;
+        for (int64_t r = 0; r < rows; r++) p.scales[r] = whole->scales[0], p.zeros[r] = whole->zeros[0];
+    } else {
+        p.scales += first * per_row;
+        p.zeros += first * per_row;
+    }
+    bool ok = gptq_solve(&p, o, NULL, err);
+    if (!per_row) free(p.scales);
+    if (!(whole->damping > p.damping)) whole->damping = p.damping; // the largest of all groups; NaN at first
+    return ok;
+}
+
+static bool solve(solver_problem *p, base_err *err) {
+    if (p->diagonal) {
+        // An embedding's inputs choose one row each: within a row H is a multiple of 1, where rounding to nearest is
+        // already the minimum.
+        return solver_rtn.solve(p, err);
+    }
+    gptq_options o = {.damp = solver_number(p, "damp", 0.01),
+                      .block = (int64_t)solver_number(p, "block", 128),
+                      .act_order = solver_is(p, "order", "act"),
+                      .static_groups = solver_number(p, "static", 0) != 0,
+                      .fitted = p->grid.group == GROUP_TENSOR};
+    // Groups that follow the order of processing would have to be stored with it; these are runs of columns.
+    o.static_groups |= o.act_order;
+    if (o.fitted && !solver_rtn.solve(p, err)) return false;
+    for (int64_t g = 0; g < p->groups; g++)
+        if (!solve_group(p, &o, g, err)) return false;
+    return true;
+}
+
+const compress_solver solver_gptq = {
+    .name = "gptq",
+    .help = "column by column, later columns make up for each error",
+    .about =
+        "Minimises tr((W-Q) H (W-Q)^T): column i is rounded to its grid, and the columns still to come move by\n"
+        "-(w_i - q_i) / U_ii U[i, i+1:], where (H + damp mean(diag H) 1)^-1 = U^T U. Inputs that never fire get "
+        "weight\n"
+        "0. order=act takes columns by falling diag H (group scales are then static). Convolutions use their\n"
+        "unfolded inputs, grouped ones a moment a group; an embedding is rounded to nearest, which is its minimum.\n"
+        "quantize{solver=\"gptq\", bits=3, group=64, order=\"act\"}",
+    .source = "GPTQ (Frantar et al., ICLR 2023, arXiv 2210.17323)",
+    .cost = "calibration inputs; inputs^3 + outputs inputs^2 operations a layer",
+    .needs = COMPRESS_NEEDS_GRAM,
+    .solve = solve,
+};

@@ -9,6 +9,7 @@ typedef struct gptq_options {
     int64_t block;      // columns between two updates of the rest; group parameters see the weights as of then
     bool act_order;     // columns in order of falling diag H
     bool static_groups; // group parameters from the weights before any column is done
+    bool fitted;        // p->scales and p->zeros hold the parameters of whole rows already
 } gptq_options;
 
 // U upper triangular with (H + damping)^-1 = U^T U, the order of columns given by `order` (NULL: as they are); rows of

@@ -67,7 +67,8 @@ static bool solve_block(solver_problem *p, int64_t first, int64_t end, base_err 
 #endif
     {
         base_err own = {0};
-        float *scratch = fit && p->mask ? base_big_alloc((size_t)p->cols + 1, sizeof *scratch, "kept weights", &own) : NULL;
+        float *scratch =
+            fit && p->mask ? base_big_alloc((size_t)p->cols + 1, sizeof *scratch, "kept weights", &own) : NULL;
         bool good = scratch || !fit || !p->mask;
 #ifdef _OPENMP
 #pragma omp for schedule(static)
@@ -102,16 +103,14 @@ static bool solve(solver_problem *p, base_err *err) {
     return base_go_on(p->job, err);
 }
 
-static const compress_solver rtn = {
+const compress_solver solver_rtn = {
     .name = "rtn",
     .help = "round to nearest",
-    .about = "Each weight goes to the nearest point of its group's grid, half to even. The grid's range is the smallest "
-             "and largest weight with 0 (range=minmax), or the shrunk range with the least sum |w - q|^2.4 of 80 tried "
-             "(range=mse).",
+    .about =
+        "Each weight goes to the nearest point of its group's grid, half to even. The grid's range is the smallest "
+        "and largest weight with 0 (range=minmax), or the shrunk range with the least sum |w - q|^2.4 of 80 tried "
+        "(range=mse).",
     .source = "the grid and search of GPTQ's Quantizer: Frantar et al., GPTQ, ICLR 2023 (arXiv 2210.17323)",
     .cost = "no data; one pass over the weights (80 with range=mse)",
     .solve = solve,
 };
-
-const compress_solver *const compress_solvers[] = {&rtn};
-const size_t compress_solver_count = sizeof compress_solvers / sizeof *compress_solvers;

@@ -4,6 +4,17 @@
 #include <math.h>
 #include <string.h>
 
+const compress_solver *const compress_solvers[] = {&solver_rtn, &solver_gptq};
+const size_t compress_solver_count = sizeof compress_solvers / sizeof *compress_solvers;
+
+double solver_number(const solver_problem *p, const char *arg, double otherwise) {
+    return p->step ? compress_number(p->step, arg) : otherwise;
+}
+
+bool solver_is(const solver_problem *p, const char *arg, const char *text) {
+    return p->step && strcmp(compress_text(p->step, arg), text) == 0;
+}
+
 const compress_solver *compress_solver_find(const char *name) {
     for (size_t i = 0; i < compress_solver_count; i++)
         if (!strcmp(compress_solvers[i]->name, name)) return compress_solvers[i];

@@ -5,7 +5,7 @@
 #include <string.h>
 
 static const base_arg args[] = {
-    {"solver", BASE_TEXT, 0, 0, 0, "rtn", "rtn", "how codes are chosen"},
+    {"solver", BASE_TEXT, 0, 0, 0, "rtn", "rtn|gptq", "how codes are chosen"},
     {"bits", BASE_INT, 4, 1, 8, NULL, NULL, "bits a code; 1 with sym is the sign"},
     {"dtype", BASE_TEXT, 0, 0, 0, "int", "int|ternary", "grid: integers of `bits` bits, or -1, 0, 1 at 1.6 bits a weight"},
     {"sym", BASE_BOOL, 1, 0, 1, NULL, NULL, "symmetric around 0; false: an integer zero point a group"},
@@ -14,6 +14,10 @@ static const base_arg args[] = {
      "what shares a scale; auto: group when group > 0, else channel (output row)"},
     {"range", BASE_TEXT, 0, 0, 0, "minmax", "minmax|mse", "range of the grid: extremes, or searched for the least error"},
     {"scale", BASE_TEXT, 0, 0, 0, "f16", "f16|bf16|f32", "stored type of scales (f32 where f16 cannot hold them)"},
+    {"damp", BASE_NUM, 0.01, 0, 10, NULL, NULL, "gptq: added to the diagonal of H, as a fraction of its mean"},
+    {"block", BASE_INT, 128, 1, 1024, NULL, NULL, "gptq: columns between two updates of the rest"},
+    {"order", BASE_TEXT, 0, 0, 0, "none", "none|act", "gptq: columns as they are, or by falling diagonal of H"},
+    {"static", BASE_BOOL, 0, 0, 1, NULL, NULL, "gptq: group scales from the weights before any column is done"},
     {"pad", BASE_TEXT, 0, 0, 0, "short", "short|error", "groups that do not divide the row: a shorter last one, or an error"},
 };
 
@@ -72,6 +76,7 @@ static bool apply(const compress_step *s, layer *l, base_err *err) {
                         .groups = l->groups,
                         .diagonal = l->diagonal,
                         .grid = make_grid(s),
+                        .step = s,
                         .seed = l->seed,
                         .job = l->job,
                         .damping = l->damping};
@@ -101,7 +106,7 @@ const compress_step_kind step_quantize = {
         "After keep{dtype}: replaces the float values.",
     .source = "uniform affine quantisation; grid and search as in GPTQ (arXiv 2210.17323); sign: XNOR-Net (arXiv "
               "1603.05279); ternary: BitNet b1.58 (arXiv 2402.17764)",
-    .cost = "rtn: no data, one pass (range=mse: 80)",
+    .cost = "rtn: no data, one pass (range=mse: 80); gptq: calibration inputs, inputs^3 + outputs inputs^2 operations",
     .args = args,
     .arg_count = sizeof args / sizeof *args,
     .needs = needs,

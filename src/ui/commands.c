@@ -1,0 +1,350 @@
+// Named commands: everything a key can do, what is typed after a colon and what scripts play go through this one table.
+#include <stdlib.h>
+#include <string.h>
+
+#include "ui/app.h"
+
+// ---- moving ------------------------------------------------------------------------------------
+
+static bool move_by(ui_app *app, int delta) {
+    ui_scroll *s = ui_active_scroll(app);
+    if (s) ui_scroll_move(s, delta);
+    return true;
+}
+static int page_of(ui_app *app) {
+    const ui_scroll *s = ui_active_scroll(app);
+    return s && s->page > 1 ? s->page - 1 : 1;
+}
+#define ON(name) static bool name(ui_app *app, const char *argument, base_err *err)
+#define UNUSED (void)app, (void)argument, (void)err
+
+ON(on_up) { UNUSED; return move_by(app, -1); }
+ON(on_down) { UNUSED; return move_by(app, 1); }
+ON(on_page_up) { UNUSED; return move_by(app, -page_of(app)); }
+ON(on_page_down) { UNUSED; return move_by(app, page_of(app)); }
+ON(on_top) { UNUSED; return move_by(app, -(1 << 28)); }
+ON(on_bottom) { UNUSED; return move_by(app, 1 << 28); }
+
+static bool shown(const ui_app *app, int view) { return app->layout.panel[view].w > 0; }
+
+static void focus_step(ui_app *app, int direction) {
+    if (app->view_count) app->focus = (app->focus + direction + app->view_count) % app->view_count;
+}
+ON(on_next) { UNUSED; focus_step(app, 1); return true; }
+ON(on_previous) { UNUSED; focus_step(app, -1); return true; }
+
+// The nearest panel beside the focused one.
+static void focus_beside(ui_app *app, int direction) {
+    if (!app->view_count) return;
+    ui_rect here = app->layout.panel[app->focus];
+    int best = -1, least = 1 << 20;
+    for (int i = 0; i < app->view_count; i++) {
+        ui_rect r = app->layout.panel[i];
+        if (!shown(app, i) || (direction > 0 ? r.x <= here.x : r.x >= here.x)) continue;
+        int far = abs(r.y - here.y);
+        if (far < least) best = i, least = far;
+    }
+    if (best >= 0) app->focus = best;
+}
+ON(on_left) { UNUSED; focus_beside(app, -1); return true; }
+ON(on_right) { UNUSED; focus_beside(app, 1); return true; }
+
+ON(on_view) {
+    int i = ui_view_find(app, argument);
+    if (i < 0) return base_fail(err, "there is no view \"%s\"", argument);
+    app->focus = i;
+    return true;
+}
+static const char *view_candidate(ui_app *app, int index) {
+    return index < app->view_count ? app->views[index].name : NULL;
+}
+ON(on_zoom) { UNUSED; app->zoom = !app->zoom; return true; }
+
+// ---- runs --------------------------------------------------------------------------------------
+
+static const char *needs_no_run(const ui_app *app) {
+    return app->state.job == UI_RUNNING ? "a run is going; Esc stops it" : NULL;
+}
+static const char *needs_run(const ui_app *app) { return app->state.job == UI_RUNNING ? NULL : "no run is going"; }
+
+ON(on_run) { (void)argument; return ui_run_start(app, err); }
+
+ON(on_stop) {
+    UNUSED;
+    if (app->state.stopping) return true;
+    ui_run_cancel(app);
+    ui_say(app, UI_WARN, "Stopping; finished layers are kept. Ctrl-C again quits at once.");
+    return true;
+}
+
+ON(on_recipes) {
+    (void)argument;
+    if (app->state.recipe_count == 0) return base_fail(err, "no recipes were found below %s", base_home());
+    app->popup = UI_RECIPES;
+    app->popup_scroll = (ui_scroll){.count = app->state.recipe_count};
+    for (int i = 0; i < app->state.recipe_count; i++)
+        if (strcmp(app->state.recipes[i].name, app->state.recipe) == 0) app->popup_scroll.cursor = i;
+    return true;
+}
+ON(on_recipe) {
+    if (!argument[0]) return on_recipes(app, argument, err);
+    if (!ui_recipe_open(app, argument, err)) return false;
+    ui_say(app, UI_NORMAL, "%s: %s", app->state.recipe, app->state.recipe_about);
+    return true;
+}
+static const char *recipe_candidate(ui_app *app, int index) {
+    return index < app->state.recipe_count ? app->state.recipes[index].name : NULL;
+}
+ON(on_pick) {
+    (void)argument;
+    app->popup = UI_NO_POPUP;
+    int i = app->popup_scroll.cursor;
+    return i >= app->state.recipe_count || on_recipe(app, app->state.recipes[i].name, err);
+}
+
+ON(on_model) {
+    (void)err;
+    if (!argument[0])
+        ui_say(app, UI_NORMAL, "%s", app->model ? app->model : "the recipe's own model");
+    else
+        ui_use_model(app, argument);
+    return true;
+}
+ON(on_data) {
+    (void)err;
+    ui_use_data(app, argument);
+    ui_say(app, UI_NORMAL, "%s", app->data ? app->data : "The recipe's own data, or what belongs to the model.");
+    return true;
+}
+
+// ---- params ------------------------------------------------------------------------------------
+
+static base_param_row *param_here(ui_app *app) {
+    if (!app->view_count || app->views[app->focus].widget != UI_W_PARAMS) return NULL;
+    int i = app->views[app->focus].scroll.cursor;
+    return i < app->state.param_count ? &app->state.params[i] : NULL;
+}
+
+static bool change_param(ui_app *app, int direction) {
+    base_param_row *p = param_here(app);
+    if (!p) return true;
+    char value[96];
+    if (!ui_param_step(p, direction))
+        ui_say(app, UI_WARN, "%s ends at %s.", p->name, ui_param_text(p, value, sizeof value));
+    else
+        ui_say(app, UI_NORMAL, "%s = %s; Enter runs with it.", p->name, ui_param_text(p, value, sizeof value));
+    return true;
+}
+ON(on_less) { UNUSED; return change_param(app, -1); }
+ON(on_more) { UNUSED; return change_param(app, 1); }
+
+ON(on_set) {
+    const char *equals = strchr(argument, '=');
+    if (!equals || equals == argument) return base_fail(err, "set takes NAME=VALUE");
+    char *name = base_strndup(argument, (size_t)(equals - argument));
+    bool ok = ui_param_set(app, name, equals + 1, err);
+    free(name);
+    return ok;
+}
+static const char *param_candidate(ui_app *app, int index) {
+    static char text[64];
+    if (index >= app->state.param_count) return NULL;
+    snprintf(text, sizeof text, "%s=", app->state.params[index].name);
+    return text;
+}
+ON(on_edit) {
+    UNUSED;
+    base_param_row *p = param_here(app);
+    char text[160];
+    if (!p) return true;
+    snprintf(text, sizeof text, "set %s=", p->name);
+    ui_prompt_start(&app->prompt, UI_PROMPT_COMMAND, text);
+    return true;
+}
+ON(on_reset) {
+    (void)argument;
+    if (!app->recipe) return base_fail(err, "there is no recipe");
+    char *path = base_strdup(app->recipe->path);
+    bool ok = ui_recipe_open(app, path, err);
+    free(path);
+    if (ok) ui_say(app, UI_NORMAL, "Params are the recipe's own again.");
+    return ok;
+}
+
+// ---- chart -------------------------------------------------------------------------------------
+
+ON(on_previous_point) { UNUSED; return move_by(app, -1); }
+ON(on_next_point) { UNUSED; return move_by(app, 1); }
+
+static const char *const dot_kinds[] = {"braille", "block", "ascii", NULL};
+ON(on_dots) {
+    for (int i = 0; dot_kinds[i]; i++)
+        if (strcmp(argument, dot_kinds[i]) == 0) {
+            app->dots = i == 1 ? 'l' : argument[0];
+            return true;
+        }
+    return base_fail(err, "dots takes braille, block or ascii");
+}
+static const char *dots_candidate(ui_app *app, int index) { (void)app; return dot_kinds[index]; }
+
+// ---- the screen --------------------------------------------------------------------------------
+
+ON(on_search) {
+    (void)err;
+    if (argument[0]) ui_search_set(app, argument, true);
+    else ui_prompt_start(&app->prompt, UI_PROMPT_SEARCH, "");
+    return true;
+}
+ON(on_next_match) { UNUSED; ui_search_step(app, 1); return true; }
+ON(on_previous_match) { UNUSED; ui_search_step(app, -1); return true; }
+ON(on_command) { UNUSED; ui_prompt_start(&app->prompt, UI_PROMPT_COMMAND, ""); return true; }
+ON(on_help) {
+    UNUSED;
+    bool open = app->popup == UI_HELP;
+    app->popup = open ? UI_NO_POPUP : UI_HELP;
+    app->popup_scroll = (ui_scroll){.count = ui_help_count(app)};
+    return true;
+}
+ON(on_redraw) { UNUSED; ui_term_forget(); return true; }
+ON(on_suspend) { UNUSED; ui_term_suspend(true); return true; }
+ON(on_reload) {
+    (void)argument;
+    ui_views_reload(app);
+    if (!app->recipe) return true;
+    // The recipe's file anew, with the values the screen shows where they still fit.
+    char *path = base_strdup(app->recipe->path);
+    int count = app->state.param_count;
+    base_param_row *old = base_calloc((size_t)count + 1, sizeof *old);
+    if (count) memcpy(old, app->state.params, (size_t)count * sizeof *old);
+    bool ok = ui_recipe_open(app, path, err);
+    for (int i = 0; ok && i < count; i++) {
+        char value[96];
+        base_err gone;
+        if (!ui_param_set(app, old[i].name, ui_param_text(&old[i], value, sizeof value), &gone)) continue;
+    }
+    free(old);
+    free(path);
+    if (ok) ui_say(app, UI_NORMAL, "Views and recipe were read again.");
+    return ok;
+}
+ON(on_save) {
+    if (!argument[0]) return base_fail(err, "save takes a file name");
+    if (!ui_save_text(app, argument, err)) return false;
+    ui_say(app, UI_GOOD, "Saved this screen as text in %s.", argument);
+    return true;
+}
+ON(on_mark) { UNUSED; app->mark_wanted = true; return true; }
+
+// Back: out of a popup, then away with the search, then stop the run.
+ON(on_back) {
+    UNUSED;
+    if (app->popup != UI_NO_POPUP) app->popup = UI_NO_POPUP;
+    else if (app->state.job == UI_RUNNING) return on_stop(app, argument, err);
+    else if (app->search) {
+        ui_search_free(app->search);
+        app->search = NULL;
+    } else if (app->zoom) app->zoom = false;
+    app->message[0] = 0;
+    return true;
+}
+ON(on_interrupt) {
+    if (app->state.job == UI_RUNNING && !app->state.stopping) return on_stop(app, argument, err);
+    if (app->state.stopping || app->interrupts++ > 0) app->quit = app->quit_now = true;
+    else ui_say(app, UI_WARN, "Ctrl-C again quits; so does q.");
+    return true;
+}
+ON(on_quit) {
+    UNUSED;
+    if (app->state.job == UI_RUNNING && strcmp(argument, "now") != 0) app->popup = UI_CONFIRM_QUIT;
+    else app->quit = true;
+    return true;
+}
+ON(on_no) { UNUSED; app->popup = UI_NO_POPUP; return true; }
+
+static const char *file_candidate(ui_app *app, int index) { (void)app, (void)index; return NULL; }
+
+const ui_command ui_commands[] = {
+    {"run", "", "run the recipe with these params", on_run, needs_no_run, NULL},
+    {"stop", "", "stop the run, keep the layers that are finished", on_stop, needs_run, NULL},
+    {"recipe", "NAME", "open a recipe: a shipped one by name, or a file", on_recipe, needs_no_run, recipe_candidate},
+    {"recipes", "", "list the shipped recipes to choose from", on_recipes, needs_no_run, NULL},
+    {"model", "PATH", "open a model: a safetensors or npz file, or a folder", on_model, needs_no_run, file_candidate},
+    {"data", "PATH", "use a dataset: a folder, its dataset.lua, or one file; nothing: the recipe's own", on_data,
+     needs_no_run, file_candidate},
+    {"set", "NAME=VALUE", "set a param of the recipe", on_set, NULL, param_candidate},
+    {"edit", "", "type a value for the param under the cursor", on_edit, NULL, NULL},
+    {"less", "", "the param under the cursor one step down", on_less, NULL, NULL},
+    {"more", "", "the param under the cursor one step up", on_more, NULL, NULL},
+    {"reset", "", "params back to the recipe's own values", on_reset, NULL, NULL},
+    {"view", "NAME", "go to a panel by name or number", on_view, NULL, view_candidate},
+    {"next", "", "go to the next panel", on_next, NULL, NULL},
+    {"previous", "", "go to the panel before", on_previous, NULL, NULL},
+    {"zoom", "", "this panel alone, or all of them again", on_zoom, NULL, NULL},
+    {"up", "", "one row up", on_up, NULL, NULL},
+    {"down", "", "one row down", on_down, NULL, NULL},
+    {"left", "", "go to the panel on the left", on_left, NULL, NULL},
+    {"right", "", "go to the panel on the right", on_right, NULL, NULL},
+    {"page-up", "", "one page up", on_page_up, NULL, NULL},
+    {"page-down", "", "one page down", on_page_down, NULL, NULL},
+    {"top", "", "to the first row", on_top, NULL, NULL},
+    {"bottom", "", "to the last row", on_bottom, NULL, NULL},
+    {"previous-point", "", "select the run before", on_previous_point, NULL, NULL},
+    {"next-point", "", "select the next run", on_next_point, NULL, NULL},
+    {"search", "PATTERN", "find rows by a regular expression; small letters find capitals too", on_search, NULL, NULL},
+    {"next-match", "", "to the next row that matches", on_next_match, NULL, NULL},
+    {"previous-match", "", "to the row before that matches", on_previous_match, NULL, NULL},
+    {"command", "", "type a command", on_command, NULL, NULL},
+    {"help", "", "this page", on_help, NULL, NULL},
+    {"back", "", "close what is open; else stop the run", on_back, NULL, NULL},
+    {"interrupt", "", "stop the run; a second time, or with no run, quit", on_interrupt, NULL, NULL},
+    {"pick", "", "open the recipe under the cursor", on_pick, NULL, NULL},
+    {"no", "", "close the question and go on", on_no, NULL, NULL},
+    {"dots", "KIND", "draw charts with braille, block or ascii characters", on_dots, NULL, dots_candidate},
+    {"save", "FILE", "write this screen to a text file", on_save, NULL, file_candidate},
+    {"reload", "", "read the views and the recipe from their files again", on_reload, needs_no_run, NULL},
+    {"redraw", "", "draw the whole screen again", on_redraw, NULL, NULL},
+    {"suspend", "", "give the terminal back to the shell; fg returns", on_suspend, NULL, NULL},
+    {"mark", "", "tell a driving program that the screen is up to date (an invisible OSC 777)", on_mark, NULL, NULL},
+    {"quit", "", "leave; asks when a run is going", on_quit, NULL, NULL},
+};
+const size_t ui_command_count = sizeof ui_commands / sizeof *ui_commands;
+
+const ui_command *ui_command_find(const char *name) {
+    for (size_t i = 0; i < ui_command_count; i++)
+        if (strcmp(ui_commands[i].name, name) == 0) return &ui_commands[i];
+    return NULL;
+}
+
+static void say_unknown(ui_app *app, const char *name) {
+    const char *names[64];
+    size_t count = 0;
+    while (count < ui_command_count && count < 64) {
+        names[count] = ui_commands[count].name;
+        count++;
+    }
+    const char *near = base_nearest(name, names, count);
+    ui_say(app, UI_BAD, "There is no command \"%s\"%s%s%s; ? lists them.", name, near ? "; did you mean \"" : "",
+           near ? near : "", near ? "\"" : "");
+}
+
+void ui_command_run(ui_app *app, const char *text) {
+    char *line = base_strdup(text + strspn(text, " "));
+    size_t end = strlen(line);
+    while (end > 0 && line[end - 1] == ' ') line[--end] = 0;
+    char *argument = line + strcspn(line, " ");
+    if (*argument) *argument++ = 0;
+    argument += strspn(argument, " ");
+    const ui_command *c = ui_command_find(line);
+    base_err err = {0};
+    app->dirty = true;
+    if (!line[0]) {
+        app->message[0] = 0;
+    } else if (!c) {
+        say_unknown(app, line);
+    } else if (c->refuse && c->refuse(app)) {
+        ui_say(app, UI_WARN, "%s: %s.", c->name, c->refuse(app));
+    } else if (!c->run(app, argument, &err)) {
+        ui_say(app, UI_BAD, "%s", err.text);
+    }
+    free(line);
+}

@@ -1,0 +1,240 @@
+// One frame: lay out, draw the title bar, the panels, the status line and the line of keys, the popup over them, and
+// send what changed.
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ui/app.h"
+
+static void draw_too_small(ui_app *app) {
+    char text[64];
+    ui_area a = ui_grid_area(&app->grid, (ui_rect){0, 0, app->width, app->height});
+    snprintf(text, sizeof text, "needs %dx%d, has %dx%d", UI_MIN_WIDTH, UI_MIN_HEIGHT, app->width, app->height);
+    ui_fit(a, 0, 0, app->width, UI_LEFT, UI_NORMAL, text);
+}
+
+// ---- bars --------------------------------------------------------------------------------------
+
+// The panels by number, those not on the screen in brackets, at the right of the title bar.
+static int draw_tabs(ui_app *app, ui_area a) {
+    int width = 0;
+    for (int i = 0; i < app->view_count; i++) width += base_columns(app->views[i].title) + 4;
+    if (width + 40 > a.r.w) return 0;
+    int x = a.r.w - width;
+    for (int i = 0; i < app->view_count; i++) {
+        bool here = i == app->focus, hidden = app->layout.panel[i].w == 0;
+        x = ui_putf(a, x, 0, here ? UI_BAR_STRONG : UI_BAR, hidden ? "%d(%s)" : "%d %s ", i + 1, app->views[i].title);
+        x++;
+    }
+    return width + 1;
+}
+
+static void draw_title(ui_app *app) {
+    ui_area a = ui_grid_area(&app->grid, app->layout.title);
+    const ui_state *s = &app->state;
+    ui_fill(a, 0, 0, a.r.w, 1, UI_BAR, ' ');
+    int right = draw_tabs(app, a);
+    ui_area left = ui_sub(a, 0, 0, a.r.w - right, 1);
+    char text[400], settings[160] = "";
+    for (int i = 0; i < s->param_count && strlen(settings) < 60; i++) {
+        char value[96];
+        size_t n = strlen(settings);
+        snprintf(settings + n, sizeof settings - n, " %s=%s", s->params[i].name,
+                 ui_param_text(&s->params[i], value, sizeof value));
+    }
+    int x = ui_put(left, 1, 0, UI_BAR_STRONG, "vise");
+    snprintf(text, sizeof text, "  %s \xc2\xb7 %s%s \xc2\xb7 %s", s->model[0] ? base_basename(s->model) : "recipe's model",
+             s->recipe[0] ? s->recipe : "no recipe", settings, s->data[0] ? base_basename(s->data) : "its data");
+    ui_fit(left, x, 0, left.r.w - x, UI_LEFT, UI_BAR, text);
+}
+
+static int draw_hint(ui_area a, int x, const ui_binding *b) {
+    if (x + base_columns(b->key) + base_columns(b->hint) + 3 > a.r.w) return x;
+    x = ui_put(a, x, 0, UI_KEY, b->key);
+    return ui_putf(a, x + 1, 0, UI_DIM, "%s", b->hint) + 2;
+}
+
+static void draw_keys(ui_app *app) {
+    ui_area a = ui_grid_area(&app->grid, app->layout.keys);
+    const char *context = ui_context(app);
+    bool running = app->state.job == UI_RUNNING, alone = app->popup != UI_NO_POPUP;
+    int x = 1;
+    if (app->prompt.kind != UI_PROMPT_NONE) {
+        ui_put(a, x, 0, UI_DIM, app->prompt.candidates[0] ? app->prompt.candidates
+                                : app->prompt.kind == UI_PROMPT_COMMAND ? "Tab completes  Up Down earlier lines  Esc leaves"
+                                                                        : "Enter keeps the search  n N repeat it  Esc leaves");
+        return;
+    }
+    for (int pass = 0; pass < 3; pass++)
+        for (size_t i = 0; i < ui_binding_count; i++) {
+            const ui_binding *b = &ui_bindings[i];
+            if (!b->hint) continue;
+            bool mine = pass == 0   ? running && !alone && b->context && strcmp(b->context, "running") == 0
+                        : pass == 1 ? b->context && context && strcmp(b->context, context) == 0
+                                    : !b->context && !alone && !(running && strcmp(b->command, "run") == 0);
+            if (mine) x = draw_hint(a, x, b);
+        }
+}
+
+// What the job does, at the right of the status line; returns its width.
+static int draw_job(const ui_app *app, ui_area a) {
+    const ui_state *s = &app->state;
+    if (s->job == UI_IDLE) return 0;
+    static const char *const turn[] = {"|", "/", "-", "\\"};
+    char text[200], eta[40] = "", time[24];
+    double elapsed = ui_now(app) - s->began, left = s->eta - (ui_now(app) - s->eta_at);
+    if (isfinite(left) && s->job == UI_RUNNING) snprintf(eta, sizeof eta, ", %s left", base_seconds_text(time, left > 0 ? left : 0));
+    const char *phase = s->stopping ? "stopping" : s->phase[0] ? s->phase : "starting";
+    if (s->of > 0)
+        snprintf(text, sizeof text, "%s %s %lld/%lld%s", turn[(int)(elapsed * 4) & 3], phase, (long long)s->done,
+                 (long long)s->of, eta);
+    else
+        snprintf(text, sizeof text, "%s %s%s", turn[(int)(elapsed * 4) & 3], phase, eta);
+    int width = base_columns(text);
+    if (width > a.r.w / 2) width = a.r.w / 2;
+    ui_fit(a, a.r.w - width - 1, 0, width, UI_LEFT, s->stopping ? UI_WARN : UI_ACCENT, text);
+    return width + 2;
+}
+
+static void draw_status(ui_app *app, int *cursor_x, int *cursor_y) {
+    ui_area a = ui_grid_area(&app->grid, app->layout.status);
+    const ui_prompt *p = &app->prompt;
+    if (p->kind == UI_PROMPT_NONE) {
+        int job = draw_job(app, a);
+        ui_fit(a, 1, 0, a.r.w - job - 2, UI_LEFT, app->message_style, app->message);
+        return;
+    }
+    // A line longer than the row scrolls so that the cursor stays in sight.
+    char *before = base_strndup(p->text, (size_t)p->cursor);
+    int at = base_columns(before) + 1, room = a.r.w - 2, shift = at > room ? at - room : 0;
+    free(before);
+    ui_style style = p->bad ? UI_PROMPT_BAD : UI_PROMPT;
+    int end = ui_put(a, 1 - shift, 0, style, p->text);
+    ui_char(a, 0, 0, style, p->bad ? '!' : p->kind == UI_PROMPT_COMMAND ? ':' : '/');
+    if (p->trouble[0]) ui_fit(a, end + 2, 0, a.r.w - end - 3, UI_LEFT, p->bad ? UI_BAD : UI_DIM, p->trouble);
+    *cursor_x = app->layout.status.x + at - shift;
+    *cursor_y = app->layout.status.y;
+}
+
+// ---- popups ------------------------------------------------------------------------------------
+
+static ui_area draw_box(ui_app *app, int w, int h, const char *title) {
+    ui_rect r = ui_layout_popup(app->width, app->height, w, h);
+    ui_area a = ui_grid_area(&app->grid, r);
+    ui_fill(a, 0, 0, r.w, r.h, UI_NORMAL, ' ');
+    for (int x = 0; x < r.w; x++) {
+        ui_char(a, x, 0, UI_ACCENT, 0x2500);
+        ui_char(a, x, r.h - 1, UI_ACCENT, 0x2500);
+    }
+    for (int y = 0; y < r.h; y++) {
+        ui_char(a, 0, y, UI_ACCENT, y == 0 ? 0x250C : y == r.h - 1 ? 0x2514 : 0x2502);
+        ui_char(a, r.w - 1, y, UI_ACCENT, y == 0 ? 0x2510 : y == r.h - 1 ? 0x2518 : 0x2502);
+    }
+    ui_putf(a, 2, 0, UI_HEADING_HERE, " %s ", title);
+    return ui_sub(a, 2, 1, r.w - 4, r.h - 2);
+}
+
+static void draw_help(ui_app *app) {
+    int count = ui_help_count(app);
+    ui_area a = draw_box(app, 100, app->height - 2, "Help");
+    ui_scroll *s = &app->popup_scroll;
+    ui_scroll_fit(s, count, a.r.h);
+    for (int i = 0; i < a.r.h && s->top + i < count; i++) {
+        char text[256];
+        ui_style style;
+        const char *line = ui_help_line(app, s->top + i, &style, text, sizeof text);
+        bool hit = line && ui_search_hit(app->search, line);
+        ui_fit(a, 0, i, a.r.w, UI_LEFT, hit ? UI_FOUND : style, line ? line : "");
+        if (s->top + i == s->cursor) ui_reverse(a, 0, i, a.r.w);
+    }
+}
+
+static void draw_recipes(ui_app *app) {
+    const ui_state *s = &app->state;
+    int name = 8;
+    for (int i = 0; i < s->recipe_count; i++)
+        if (base_columns(s->recipes[i].name) > name) name = base_columns(s->recipes[i].name);
+    ui_area a = draw_box(app, 100, s->recipe_count + 2 < app->height - 4 ? s->recipe_count + 2 : app->height - 4, "Recipes");
+    ui_scroll *scroll = &app->popup_scroll;
+    ui_scroll_fit(scroll, s->recipe_count, a.r.h);
+    for (int i = 0; i < a.r.h && scroll->top + i < s->recipe_count; i++) {
+        const ui_recipe_name *r = &s->recipes[scroll->top + i];
+        int x = ui_fit(a, 0, i, name, UI_LEFT, ui_search_hit(app->search, r->name) ? UI_FOUND : UI_STRONG, r->name);
+        ui_fit(a, x + 2, i, a.r.w - x - 2, UI_LEFT, UI_NORMAL, r->about);
+        if (scroll->top + i == scroll->cursor) ui_reverse(a, 0, i, a.r.w);
+    }
+}
+
+static void draw_quit(ui_app *app) {
+    ui_area a = draw_box(app, 54, 5, "Quit");
+    ui_put(a, 0, 0, UI_STRONG, "A run is going. Stop it and quit?");
+    int x = ui_put(a, 0, 2, UI_KEY, "y");
+    x = ui_put(a, x + 1, 2, UI_NORMAL, "stop and quit");
+    x = ui_put(a, x + 3, 2, UI_KEY, "n");
+    ui_put(a, x + 1, 2, UI_NORMAL, "go on");
+}
+
+// ---- the frame ---------------------------------------------------------------------------------
+
+static void draw_all(ui_app *app, int *cursor_x, int *cursor_y) {
+    ui_slot slots[UI_MAX_VIEWS];
+    for (int i = 0; i < app->view_count; i++) slots[i] = app->views[i].slot;
+    ui_layout_make(&app->layout, app->width, app->height, slots, app->view_count, app->focus, app->zoom);
+    if (app->layout.too_small) {
+        draw_too_small(app);
+        return;
+    }
+    for (int i = 0; i < app->view_count; i++)
+        if (app->layout.panel[i].w > 0) ui_view_draw(app, i, ui_grid_area(&app->grid, app->layout.panel[i]));
+    ui_rect d = app->layout.divider;
+    if (d.w > 0) ui_fill(ui_grid_area(&app->grid, d), 0, 0, d.w, d.h, UI_RULE, 0x2502);
+    draw_title(app);
+    draw_status(app, cursor_x, cursor_y);
+    if (app->layout.keys.h > 0) draw_keys(app);
+    if (app->popup == UI_HELP) draw_help(app);
+    if (app->popup == UI_RECIPES) draw_recipes(app);
+    if (app->popup == UI_CONFIRM_QUIT) draw_quit(app);
+}
+
+static void compose(ui_app *app, int *cursor_x, int *cursor_y) {
+    int w, h;
+    ui_term_size(&w, &h);
+    if (w != app->width || h != app->height) {
+        app->width = w;
+        app->height = h;
+        ui_grid_resize(&app->grid, w, h);
+    }
+    app->grid.ascii = ui_term_ascii();
+    ui_grid_clear(&app->grid);
+    *cursor_x = -1;
+    *cursor_y = 0;
+    draw_all(app, cursor_x, cursor_y);
+}
+
+void ui_compose(ui_app *app) {
+    int x, y;
+    compose(app, &x, &y);
+}
+
+void ui_frame(ui_app *app) {
+    int x, y;
+    compose(app, &x, &y);
+    ui_term_show(&app->grid, x, y);
+}
+
+bool ui_save_text(const ui_app *app, const char *path, base_err *err) {
+    base_out out;
+    if (!base_out_open(&out, path, err)) return false;
+    for (int y = 0; y < app->grid.h; y++) {
+        base_buf line = {0};
+        for (int x = 0; x < app->grid.w; x++) {
+            uint32_t ch = app->grid.cells[y * app->grid.w + x].ch;
+            char text[5];
+            if (ch) base_buf_add(&line, text, ui_encode(ch, text));
+        }
+        while (line.length > 0 && line.text[line.length - 1] == ' ') line.text[--line.length] = 0;
+        fprintf(out.file, "%s\n", line.text ? line.text : "");
+        base_buf_free(&line);
+    }
+    return base_out_commit(&out, err);
+}

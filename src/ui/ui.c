@@ -1,0 +1,160 @@
+// The screen's loop: keys, signals and events wake it, a frame is drawn when something changed, at most sixty a second,
+// and nothing happens in between.
+#include "ui/ui.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ui/app.h"
+
+#define FRAME_SECONDS (1.0 / 60)
+enum { TICK_MS = 250 };  // while a job goes on: elapsed time and the turning sign
+
+double ui_now(const ui_app *app) { return app->options->clock ? app->options->clock() : base_now(); }
+
+void ui_say(ui_app *app, ui_style style, const char *fmt, ...) {
+    char text[sizeof app->message];
+    va_list list;
+    va_start(list, fmt);
+    vsnprintf(text, sizeof text, fmt, list);
+    va_end(list);
+    base_clean(app->message, sizeof app->message, text);
+    app->message_style = style;
+    app->dirty = true;
+}
+
+ui_scroll *ui_active_scroll(ui_app *app) {
+    if (app->popup == UI_HELP || app->popup == UI_RECIPES) return &app->popup_scroll;
+    return app->view_count ? &app->views[app->focus].scroll : NULL;
+}
+
+const char *ui_context(const ui_app *app) {
+    static const char *const popups[] = {[UI_HELP] = "help", [UI_RECIPES] = "recipes", [UI_CONFIRM_QUIT] = "quit"};
+    static const char *const widgets[UI_W_KINDS] = {NULL, "table", "log", "params", "chart"};
+    if (app->popup != UI_NO_POPUP) return popups[app->popup];
+    return app->view_count ? widgets[app->views[app->focus].widget] : NULL;
+}
+
+bool ui_colours_parse(const char *text, ui_colours *colours, base_err *err) {
+    static const char *const names[] = {"auto", "256", "8", "none"};
+    for (int i = 0; i < 4; i++)
+        if (strcmp(names[i], text) == 0) {
+            *colours = (ui_colours)i;
+            return true;
+        }
+    return base_fail_as(err, BASE_USAGE, "Colours are auto, 256, 8 or none, not \"%s\".", text);
+}
+
+// ---- the loop ----------------------------------------------------------------------------------
+
+static void take_signals(ui_app *app) {
+    unsigned s = ui_term_signals();
+    if (s & UI_SIGNAL_STOP) ui_term_suspend(false);
+    if (s & UI_SIGNAL_INTERRUPT) ui_command_run(app, "interrupt");
+    if (s & UI_SIGNAL_END) app->quit = app->quit_now = true;
+    if (s) app->dirty = true;
+}
+
+static void take_keys(ui_app *app) {
+    ui_mouse mouse;
+    int key;
+    while (!app->quit && (key = ui_term_key(&mouse)) != UI_KEY_NONE) {
+        if (key == UI_KEY_MOUSE) ui_mouse_press(app, &mouse);
+        else ui_key_press(app, key);
+    }
+}
+
+// How long to sleep: until the next frame may be drawn, the next tick, or for ever.
+static int sleep_ms(const ui_app *app) {
+    if (app->player && !app->dirty && !ui_player_waiting(app)) return 0;
+    if (app->dirty || app->mark_wanted) {
+        double left = app->last_frame + FRAME_SECONDS - base_now();
+        return left <= 0 ? 0 : (int)(left * 1000) + 1;
+    }
+    return app->state.job != UI_IDLE ? TICK_MS : -1;
+}
+
+static void draw_if_due(ui_app *app) {
+    if (!app->dirty || base_now() < app->last_frame + FRAME_SECONDS) return;
+    app->dirty = false;
+    ui_frame(app);
+    app->last_frame = base_now();
+}
+
+static void loop(ui_app *app) {
+    struct pollfd fds[3] = {{.fd = STDIN_FILENO, .events = POLLIN},
+                            {.fd = session_queue_fd(app->queue), .events = POLLIN},
+                            {.fd = ui_term_wake_fd(), .events = POLLIN}};
+    app->dirty = true;
+    while (!app->quit) {
+        int ready = poll(fds, 3, sleep_ms(app));
+        if (ready < 0 && errno != EINTR) break;
+        if (ready == 0 && app->state.job != UI_IDLE) app->dirty = true;
+        if (ready > 0 && ui_term_gone(fds[0].revents)) {
+            app->quit = app->quit_now = true;
+            break;
+        }
+        take_signals(app);
+        take_keys(app);
+        if (ui_events_drain(app)) app->dirty = true;
+        if (!app->dirty) ui_player_step(app);
+        draw_if_due(app);
+        // Everything pressed and everything that came is on the screen.
+        if (app->mark_wanted && !app->dirty) {
+            app->mark_wanted = false;
+            ui_term_mark();
+        }
+    }
+}
+
+// ---- start and end -----------------------------------------------------------------------------
+
+static bool app_open(ui_app *app, base_err *err) {
+    app->dots = 'b';
+    ui_state_init(&app->state);
+    if (app->options->script && !(app->player = ui_player_open(app->options->script, err))) return false;
+    if (!ui_runner_open(app, err)) return false;
+    ui_views_open(app);
+    if (!app->message[0])
+        ui_say(app, UI_NORMAL, "Enter runs %s. ? shows every key.", app->state.recipe[0] ? app->state.recipe : "the recipe");
+    return true;
+}
+
+static void app_close(ui_app *app) {
+    if (app->queue) ui_runner_close(app);
+    ui_views_close(app);
+    ui_player_close(app->player);
+    ui_search_free(app->search);
+    ui_prompt_free(&app->prompt);
+    ui_state_free(&app->state);
+    ui_grid_free(&app->grid);
+    free(app);
+}
+
+base_status ui_main(const ui_options *options, base_err *err) {
+    ui_app *app = base_alloc(sizeof *app);
+    app->options = options;
+    *err = (base_err){0};
+    // Mistakes in what was asked for are told before the screen is touched.
+    if (!app_open(app, err)) {
+        app_close(app);
+        return err->status ? err->status : BASE_FAILED;
+    }
+    if (!ui_term_open(options, err)) {
+        app_close(app);
+        return err->status ? err->status : BASE_FAILED;
+    }
+    loop(app);
+    int end = ui_term_end_signal();
+    ui_term_close();
+    app_close(app);
+    if (end) { // the caller of kill sees the end it asked for
+        signal(end, SIG_DFL);
+        raise(end);
+    }
+    return BASE_OK;
+}

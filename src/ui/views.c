@@ -1,0 +1,135 @@
+// The panels: views/*.lua loaded in order, drawn under a time limit, and a panel that shows its error when its view is
+// broken, while the others go on.
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ui/app.h"
+
+// Seconds of computing that a view may take for one frame.
+#define VIEW_SECONDS 0.05
+
+static double field(const ui_view *v, const char *name, double otherwise, double low, double high) {
+    double x = script_view_number(v->lua, name, otherwise);
+    return x >= low && x <= high ? x : otherwise;
+}
+
+static void view_load(ui_app *app, ui_view *v) {
+    base_err err = {0};
+    v->error[0] = 0;
+    v->lua = script_view_open(v->path, ui_host_functions, ui_host_function_count, app, &err);
+    // A view that cannot say what it wants gets a modest panel for its error.
+    v->slot = (ui_slot){.column = 1, .priority = 0, .weight = 1, .min_w = UI_MIN_WIDTH, .min_h = 4};
+    v->order = 99;
+    if (!v->lua) {
+        snprintf(v->error, sizeof v->error, "%s", err.text);
+        return;
+    }
+    const char *title = script_view_text(v->lua, "title"), *column = script_view_text(v->lua, "column");
+    if (title) base_clean(v->title, sizeof v->title, title);
+    v->slot.column = column && strcmp(column, "right") == 0;
+    v->slot.priority = field(v, "priority", 0, -1e6, 1e6);
+    v->slot.weight = field(v, "weight", 1, 0, 1e6);
+    v->slot.min_w = (int)field(v, "min_width", UI_MIN_WIDTH, 4, 400);
+    v->slot.min_h = (int)field(v, "min_height", 4, 2, 200);
+    v->slot.max_h = (int)field(v, "max_height", 0, 0, 1000);
+    v->order = field(v, "order", 50, -1e6, 1e6);
+}
+
+static int by_order(const void *a, const void *b) {
+    const ui_view *x = a, *y = b;
+    if (x->order != y->order) return x->order < y->order ? -1 : 1;
+    return strcmp(x->name, y->name);
+}
+
+void ui_views_open(ui_app *app) {
+    base_err err = {0};
+    char *folder = app->options->views ? base_strdup(app->options->views) : base_join(base_home(), "views");
+    size_t count = 0;
+    char **names = base_list_dir(folder, &count, &err);
+    if (!names) ui_say(app, UI_BAD, "There are no views: %s", err.text);
+    for (size_t i = 0; names && i < count && app->view_count < UI_MAX_VIEWS; i++) {
+        if (strcmp(base_extension(names[i]), ".lua") != 0) continue;
+        ui_view *v = &app->views[app->view_count++];
+        *v = (ui_view){.path = base_join(folder, names[i])};
+        snprintf(v->name, sizeof v->name, "%.*s", (int)(strlen(names[i]) - 4), names[i]);
+        snprintf(v->title, sizeof v->title, "%s", v->name);
+        view_load(app, v);
+    }
+    if (names) base_names_free(names, count);
+    free(folder);
+    qsort(app->views, (size_t)app->view_count, sizeof *app->views, by_order);
+}
+
+void ui_views_close(ui_app *app) {
+    for (int i = 0; i < app->view_count; i++) {
+        script_view_close(app->views[i].lua);
+        free(app->views[i].path);
+    }
+    app->view_count = 0;
+}
+
+void ui_views_reload(ui_app *app) {
+    char focus[32] = "";
+    if (app->view_count) snprintf(focus, sizeof focus, "%s", app->views[app->focus].name);
+    ui_views_close(app);
+    ui_views_open(app);
+    int i = ui_view_find(app, focus);
+    app->focus = i < 0 ? 0 : i;
+}
+
+int ui_view_find(const ui_app *app, const char *name) {
+    int number = atoi(name);
+    if (number >= 1 && number <= app->view_count) return number - 1;
+    for (int i = 0; i < app->view_count; i++)
+        if (strcmp(app->views[i].name, name) == 0) return i;
+    return -1;
+}
+
+// "── 1 Layers ───────────── 3/7 ──"; a double line and bold for the panel with the focus.
+static void draw_heading(const ui_app *app, int index, ui_area a) {
+    const ui_view *v = &app->views[index];
+    bool here = index == app->focus;
+    ui_style style = here ? UI_HEADING_HERE : UI_HEADING, rule = here ? UI_HEADING_HERE : UI_RULE;
+    ui_fill(a, 0, 0, a.r.w, 1, rule, here ? 0x2501 : 0x2500);
+    int x = ui_putf(a, 2, 0, style, " %d %s ", index + 1, v->title);
+    int width = base_columns(v->note);
+    if (v->note[0] && x + width + 5 <= a.r.w) ui_putf(a, a.r.w - width - 4, 0, here ? style : UI_DIM, " %s ", v->note);
+}
+
+static void draw_error(const ui_view *v, ui_area a) {
+    int y = ui_wrap(a, 0, UI_BAD, "This view is broken; R reads it again.");
+    ui_wrap(ui_sub(a, 0, y, a.r.w, a.r.h - y), 0, UI_NORMAL, v->error);
+}
+
+void ui_view_draw(ui_app *app, int index, ui_area area) {
+    ui_view *v = &app->views[index];
+    ui_area inside = ui_sub(area, 1, 1, area.r.w - 2, area.r.h - 1);
+    v->note[0] = 0;
+    v->widget = UI_W_NONE;
+    v->source = NULL;
+    app->drawing = v;
+    app->left = inside;
+    app->next_set = false;
+    base_err err = {0};
+    if (!v->error[0] && inside.r.w > 0 && inside.r.h > 0 &&
+        !script_view_call(v->lua, "draw", NULL, VIEW_SECONDS, NULL, &err))
+        snprintf(v->error, sizeof v->error, "%s", err.text[0] ? err.text : "draw failed without a message");
+    app->drawing = NULL;
+    if (v->error[0]) {
+        ui_fill(inside, 0, 0, inside.r.w, inside.r.h, UI_NORMAL, ' ');
+        draw_error(v, inside);
+    }
+    draw_heading(app, index, area);
+}
+
+bool ui_view_key(ui_app *app, const char *key) {
+    if (!app->view_count) return false;
+    ui_view *v = &app->views[app->focus];
+    base_err err = {0};
+    bool handled = false;
+    if (!v->lua || v->error[0]) return false;
+    if (script_view_call(v->lua, "key", key, VIEW_SECONDS, &handled, &err)) return handled;
+    snprintf(v->error, sizeof v->error, "%s", err.text);
+    return true;
+}

@@ -3,30 +3,29 @@
 
 local view = { title = "Layers", order = 1, column = "left", priority = 10, weight = 3, min_width = 50, min_height = 7 }
 
--- Errors are relative, so one scale fits every layer: 0.001 % is an empty bar, 100 % a full one, logarithmic.
-local LOW, HIGH = 1e-5, 1
-
+-- Errors are relative, so one scale fits every layer: 0.001 % is an empty bar, 100 % a full one, logarithmic. The solid
+-- part is the layer's own error, the shade behind it what arrives from the layers before on top of that.
 local columns = {
   { field = "state", title = " ", as = "state", width = 1 },
-  { field = "name", title = "layer", width = 12, grow = 2, align = "tail" },
+  { field = "name", title = "layer", width = 10, grow = 2, align = "tail" },
   { field = "shape", title = "shape", width = 12, drop = 6 },
   { field = "weights", title = "params", as = "count", width = 8, drop = 4 },
   { field = "bits", title = "bits", as = "bits", width = 5 },
   { field = "bytes_before", title = "before", as = "bytes", width = 8, drop = 8 },
   { field = "bytes", title = "bytes", as = "bytes", width = 8, drop = 3 },
   { field = "sqnr_db", title = "dB", width = 5, drop = 9 },
-  { field = "chained_error", title = "+upstream", as = "percent", width = 9, drop = 5 },
   { field = "output_error", title = "error", as = "percent", width = 9 },
-  { field = "output_error", with = "chained_error", title = "10⁻⁵ … 1", as = "bar", width = 10, grow = 3,
-    low = LOW, high = HIGH, drop = 2 },
+  { field = "chained_error", title = "upstream", as = "percent", width = 9, drop = 7 },
+  { field = "output_error", with = "chained_error", title = "0.001 % … 100 %", as = "bar", width = 15, grow = 3,
+    low = 1e-5, high = 1, drop = 5 },
 }
 
 local function detail(row)
   local function value(field, as) return ui.format(ui.value("layers", row, field), as) end
-  local steps = ui.value("layers", row, "steps")
+  local steps = ui.value("layers", row, "steps") or ""
   ui.row{
     { text = ui.value("layers", row, "name"), style = "strong" },
-    { text = ui.value("layers", row, "kind") or "", style = "dim" },
+    { text = ui.value("layers", row, "kind") },
     { text = steps ~= "" and steps or "not compressed yet", style = steps ~= "" and "accent" or "dim" },
   }
   ui.row{
@@ -40,20 +39,18 @@ end
 function view.draw()
   local count, row = ui.count("layers"), ui.cursor()
   local _, height = ui.size()
-  if count > 0 then
-    local finished = ui.run("finished")
-    ui.note(ui.run("state") == "running" and finished .. "/" .. count .. " done" or count .. " layers")
+  if ui.run("state") == "running" then
+    ui.note(ui.run("finished") .. "/" .. count .. " done")
+  else
+    ui.note(count .. " layers")
   end
-  local room = height >= 9 and count > 0
-  if room then ui.bottom(2) else ui.bottom(0) end
-  -- The table takes what is left; the piece cut for the details is used after it.
-  ui.keep("detail")
+  if height >= 7 and row > 0 and row <= count then
+    ui.bottom(2)
+    detail(row)
+    ui.rest()
+  end
   ui.table{ source = "layers", columns = columns,
     empty = "No layers yet. They are listed when a model is open (:model PATH) or a run begins (Enter)." }
-  if room and row > 0 then
-    ui.use("detail")
-    detail(row)
-  end
 end
 
 return view

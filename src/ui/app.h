@@ -13,6 +13,8 @@
 // The main widget of a panel: what movement keys act on, and which bindings hold.
 typedef enum ui_widget_kind { UI_W_NONE, UI_W_TABLE, UI_W_LOG, UI_W_PARAMS, UI_W_CHART, UI_W_KINDS } ui_widget_kind;
 
+enum { UI_MAX_PIECES = 8 };  // pieces of a panel inside each other
+
 typedef struct ui_view {
     char *path, name[32], title[40], note[64];
     script_view *lua;        // NULL when it could not be loaded
@@ -44,10 +46,10 @@ typedef struct ui_app {
     ui_view views[UI_MAX_VIEWS];
     int view_count, focus;
     bool zoom;
-    // What the view being drawn has left of its panel, and what the next widget takes.
+    // The view being drawn, and the pieces of its panel: widgets draw into the innermost.
     ui_view *drawing;
-    ui_area left, next;
-    bool next_set;
+    ui_area piece[UI_MAX_PIECES];
+    int depth;
 
     ui_popup popup;
     ui_scroll popup_scroll;

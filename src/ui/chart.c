@@ -37,7 +37,7 @@ int ui_chart_ticks(double low, double high, int wanted, double *ticks, int limit
     step = step / ten <= 1.0001 ? ten : step / ten <= 2.0001 ? 2 * ten : step / ten <= 5.0001 ? 5 * ten : 10 * ten;
     int count = 0;
     for (double n = ceil(low / step - 1e-9); n * step <= high + step * 1e-9 && count < limit; n++)
-        ticks[count++] = n * step;
+        ticks[count++] = n * step + 0.0; // no negative zero
     return count;
 }
 
@@ -217,7 +217,7 @@ static void draw_points(const plot *p, const ui_look *look, const point *points,
         int x = dot_x(p, q->x) / 2, y = dot_y(p, q->y) / 4;
         if (q->row < 0) {
             ui_char(p->inner, x, y, UI_STRONG, 0x25CB);
-            if (x >= 9) ui_put(p->inner, x - 9, y, UI_DIM, "original");
+            if (x >= 9) ui_put(p->inner, x - 9, y, UI_DIM, "original ");
             continue;
         }
         ui_style style = (ui_style)(UI_MARK + q->row % UI_MARK_COUNT);

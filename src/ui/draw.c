@@ -15,16 +15,18 @@ static void draw_too_small(ui_app *app) {
 
 // ---- bars --------------------------------------------------------------------------------------
 
-// The panels by number, those not on the screen in brackets, at the right of the title bar.
+// The panels by number at the right of the title bar; on a narrow screen only those that have no room below.
 static int draw_tabs(ui_app *app, ui_area a) {
+    bool wide = a.r.w >= 100;
     int width = 0;
-    for (int i = 0; i < app->view_count; i++) width += base_columns(app->views[i].title) + 4;
-    if (width + 40 > a.r.w) return 0;
+    for (int i = 0; i < app->view_count; i++)
+        if (wide || app->layout.panel[i].w == 0) width += base_columns(app->views[i].title) + 5;
+    if (width == 0 || width + 30 > a.r.w) return 0;
     int x = a.r.w - width;
     for (int i = 0; i < app->view_count; i++) {
         bool here = i == app->focus, hidden = app->layout.panel[i].w == 0;
-        x = ui_putf(a, x, 0, here ? UI_BAR_STRONG : UI_BAR, hidden ? "%d(%s)" : "%d %s ", i + 1, app->views[i].title);
-        x++;
+        if (!wide && !hidden) continue;
+        x = ui_putf(a, x, 0, here ? UI_BAR_STRONG : UI_BAR, "%s%d %s", hidden ? "+" : " ", i + 1, app->views[i].title) + 2;
     }
     return width + 1;
 }

@@ -4,13 +4,19 @@
 
 #include "ui/app.h"
 
+// Two rows that are one in the help: the same command in the same context, whatever its argument (1 to 9: "view").
+static bool same_line(const ui_binding *a, const ui_binding *b) {
+    size_t n = strcspn(a->command, " ");
+    return a->context == b->context && n == strcspn(b->command, " ") && strncmp(a->command, b->command, n) == 0;
+}
+
 // All keys of one command in one context, "j Down".
 static void keys_of(const ui_binding *first, char *out, size_t size) {
     size_t used = 0;
     out[0] = 0;
     for (size_t i = 0; i < ui_binding_count && used + 1 < size; i++) {
         const ui_binding *b = &ui_bindings[i];
-        if (strcmp(b->command, first->command) != 0 || b->context != first->context) continue;
+        if (!same_line(b, first)) continue;
         int n = snprintf(out + used, size - used, "%s%s", used ? " " : "", b->key);
         used += n > 0 ? (size_t)n : 0;
     }
@@ -18,7 +24,7 @@ static void keys_of(const ui_binding *first, char *out, size_t size) {
 
 static bool is_first(const ui_binding *b) {
     for (const ui_binding *a = ui_bindings; a < b; a++)
-        if (strcmp(a->command, b->command) == 0 && a->context == b->context) return false;
+        if (same_line(a, b)) return false;
     return true;
 }
 
@@ -27,7 +33,7 @@ static void binding_line(const ui_binding *b, char *text, size_t size) {
     keys_of(b, keys, sizeof keys);
     snprintf(name, sizeof name, "%.*s", (int)strcspn(b->command, " "), b->command);
     const ui_command *c = ui_command_find(name);
-    snprintf(text, size, "  %-22s %-16s %s", keys, b->command, c ? c->help : "");
+    snprintf(text, size, "  %-20s %-15s %s", keys, name, c ? c->help : "");
 }
 
 typedef struct walk {
@@ -81,7 +87,7 @@ static void page(const ui_app *app, walk *w) {
     for (size_t i = 0; i < ui_command_count; i++) {
         char name[64];
         snprintf(name, sizeof name, "%s %s", ui_commands[i].name, ui_commands[i].args);
-        snprintf(text, sizeof text, "  %-22s %s", name, ui_commands[i].help);
+        snprintf(text, sizeof text, "  %-20s %s", name, ui_commands[i].help);
         line(w, UI_NORMAL, text);
     }
 }

@@ -1,5 +1,5 @@
-// What a view may call: the functions of the Lua table `ui`. Space is cut off what is left of the panel (top, bottom,
-// left, right), and a widget draws into the piece cut last, or into all that is left.
+// What a view may call: the functions of the Lua table `ui`. ui.top, bottom, left and right cut a piece off the panel
+// and go into it, ui.rest leaves it; a widget takes all that is left of the piece, a row of text only its row.
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,31 +15,37 @@ static bool in_draw(const ui_app *app, base_err *err) {
     return app->drawing || base_fail(err, "this ui function draws, so it can be called in draw() only");
 }
 
-// The area for the next widget.
+// All that is left of the innermost piece.
 static ui_area take(ui_app *app) {
-    if (app->next_set) {
-        app->next_set = false;
-        return app->next;
-    }
-    ui_area all = app->left;
-    app->left.r.h = 0;
+    ui_area *a = &app->piece[app->depth], all = *a;
+    a->r.y += a->r.h;
+    a->r.h = 0;
     return all;
 }
 
+// Rows off its top.
+static ui_area take_rows(ui_app *app, int rows) {
+    ui_area *a = &app->piece[app->depth], part = ui_sub(*a, 0, 0, a->r.w, rows);
+    a->r.y += part.r.h;
+    a->r.h -= part.r.h;
+    return part;
+}
+
+// Cut a piece off a side of the innermost one and go into it.
 static bool cut(ui_app *app, script_call *c, int side, base_err *err) {
     double n;
     if (!in_draw(app, err)) return false;
     if (!script_arg_number(c, 0, &n) || !(n >= 0)) return base_fail(err, "a number of rows or columns from 0 was expected");
-    ui_rect *r = &app->left.r, piece = *r;
-    int size = side < 2 ? r->h : r->w, part = n < size ? (int)n : size;
-    if (side < 2) piece.h = part, r->h -= part;
-    else piece.w = part, r->w -= part;
-    if (side == 0) r->y += part;
-    if (side == 1) piece.y = r->y + r->h;
-    if (side == 2) r->x += part;
-    if (side == 3) piece.x = r->x + r->w;
-    app->next = (ui_area){app->left.grid, piece};
-    app->next_set = true;
+    if (app->depth + 1 >= UI_MAX_PIECES) return base_fail(err, "pieces are %d deep at most; ui.rest() leaves one", UI_MAX_PIECES);
+    ui_rect *r = &app->piece[app->depth].r, part = *r;
+    int size = side < 2 ? r->h : r->w, taken = n < size ? (int)n : size;
+    if (side < 2) part.h = taken, r->h -= taken;
+    else part.w = taken, r->w -= taken;
+    if (side == 0) r->y += taken;
+    if (side == 1) part.y = r->y + r->h;
+    if (side == 2) r->x += taken;
+    if (side == 3) part.x = r->x + r->w;
+    app->piece[++app->depth] = (ui_area){&app->grid, part};
     return true;
 }
 HOST(h_top) { return cut(context, c, 0, err); }
@@ -47,21 +53,21 @@ HOST(h_bottom) { return cut(context, c, 1, err); }
 HOST(h_left) { return cut(context, c, 2, err); }
 HOST(h_right) { return cut(context, c, 3, err); }
 
-HOST(h_size) {
+HOST(h_rest) {
     APP;
-    (void)err;
-    ui_rect r = app->next_set ? app->next.r : app->left.r;
-    script_push_number(c, r.w);
-    script_push_number(c, r.h);
+    (void)c;
+    if (!in_draw(app, err)) return false;
+    if (app->depth == 0) return base_fail(err, "ui.rest() without a ui.top, bottom, left or right before it");
+    app->depth--;
     return true;
 }
 
-// One row off the top of what is left.
-static ui_area take_row(ui_app *app) {
-    if (app->next_set) return take(app);
-    ui_area row = ui_sub(app->left, 0, 0, app->left.r.w, 1);
-    if (app->left.r.h > 0) app->left.r.y++, app->left.r.h--;
-    return row;
+HOST(h_size) {
+    APP;
+    if (!in_draw(app, err)) return false;
+    script_push_number(c, app->piece[app->depth].r.w);
+    script_push_number(c, app->piece[app->depth].r.h);
+    return true;
 }
 
 // ---- words -------------------------------------------------------------------------------------
@@ -127,14 +133,7 @@ HOST(h_text) {
     if (!text) text = script_field_text(c, 0, "text");
     if (!text) return base_fail(err, "ui.text takes a text or {text=...}");
     if (!style_of(script_field_text(c, 0, "style"), &style, err)) return false;
-    if (app->next_set) {
-        ui_wrap(take(app), 0, style, text);
-        return true;
-    }
-    int rows = ui_wrap(app->left, 0, style, text);
-    if (rows > app->left.r.h) rows = app->left.r.h;
-    app->left.r.y += rows;
-    app->left.r.h -= rows;
+    take_rows(app, ui_wrap(app->piece[app->depth], 0, style, text));
     return true;
 }
 
@@ -142,7 +141,7 @@ HOST(h_text) {
 HOST(h_row) {
     APP;
     if (!in_draw(app, err)) return false;
-    ui_area a = take_row(app);
+    ui_area a = take_rows(app, 1);
     int count = script_list_count(c, 0, NULL), x = 0;
     for (int i = 1; i <= count; i++) {
         ui_style style;
@@ -164,7 +163,7 @@ HOST(h_gap) {
     APP;
     (void)c;
     if (!in_draw(app, err)) return false;
-    take_row(app);
+    take_rows(app, 1);
     return true;
 }
 
@@ -254,7 +253,7 @@ HOST(h_progress) {
     if (!in_draw(app, err) || !style_of(script_field_text(c, 0, "style"), &style, err)) return false;
     script_field_number(c, 0, "done", &done);
     script_field_number(c, 0, "of", &of);
-    ui_progress_draw(take_row(app), style, done, of, text ? text : "");
+    ui_progress_draw(take_rows(app, 1), style, done, of, text ? text : "");
     return true;
 }
 
@@ -300,7 +299,7 @@ HOST(h_strip) {
     if (!(high > low)) return base_fail(err, "ui.strip: low must be below high");
     ui_scroll none = {0};
     ui_look look = {&app->state, &none, NULL, false, ui_now(app), app->dots};
-    ui_strip_draw(take_row(app), &look, source, f, low, high);
+    ui_strip_draw(take_rows(app, 1), &look, source, f, low, high);
     return true;
 }
 
@@ -414,10 +413,11 @@ HOST(h_run) {
 }
 
 const script_function ui_host_functions[] = {
-    {"top", "(rows) the next widget takes these rows off the top of what is left", h_top},
+    {"top", "(rows) cut these rows off the top and draw there until ui.rest()", h_top},
     {"bottom", "(rows) the same from the bottom", h_bottom},
     {"left", "(columns) the same from the left", h_left},
     {"right", "(columns) the same from the right", h_right},
+    {"rest", "() leave the piece that was cut", h_rest},
     {"size", "() columns and rows left", h_size},
     {"text", "(text) or {text=, style=}: words wrapped over the rows they need", h_text},
     {"row", "{ {text=, width=, align=, style=}, ... }: one row of cells", h_row},

@@ -109,8 +109,8 @@ void ui_view_draw(ui_app *app, int index, ui_area area) {
     v->widget = UI_W_NONE;
     v->source = NULL;
     app->drawing = v;
-    app->left = inside;
-    app->next_set = false;
+    app->piece[0] = inside;
+    app->depth = 0;
     base_err err = {0};
     if (!v->error[0] && inside.r.w > 0 && inside.r.h > 0 &&
         !script_view_call(v->lua, "draw", NULL, VIEW_SECONDS, NULL, &err))

@@ -1,0 +1,17 @@
+-- Params: the knobs that the recipe declares, as controls. Left and right change the one under the cursor, Enter runs
+-- the recipe with them.
+
+local view = { title = "Params", order = 3, column = "right", priority = 6, weight = 1, min_width = 36, min_height = 5 }
+
+function view.draw()
+  ui.note(ui.run("recipe"))
+  local _, height = ui.size()
+  local about = ui.run("about")
+  if about ~= "" and height >= 6 then
+    ui.text{ text = about, style = "dim" }
+    ui.gap()
+  end
+  ui.params()
+end
+
+return view

@@ -9,15 +9,15 @@ local columns = {
   { field = "state", title = " ", as = "state", width = 1 },
   { field = "name", title = "layer", width = 10, grow = 2, align = "tail" },
   { field = "shape", title = "shape", width = 12, drop = 6 },
-  { field = "weights", title = "params", as = "count", width = 8, drop = 4 },
+  { field = "weights", title = "params", as = "count", width = 8, drop = 5 },
   { field = "bits", title = "bits", as = "bits", width = 5 },
   { field = "bytes_before", title = "before", as = "bytes", width = 8, drop = 8 },
-  { field = "bytes", title = "bytes", as = "bytes", width = 8, drop = 3 },
+  { field = "bytes", title = "bytes", as = "bytes", width = 8, drop = 4 },
   { field = "sqnr_db", title = "dB", width = 5, drop = 9 },
   { field = "output_error", title = "error", as = "percent", width = 9 },
   { field = "chained_error", title = "upstream", as = "percent", width = 9, drop = 7 },
-  { field = "output_error", with = "chained_error", title = "0.001 % … 100 %", as = "bar", width = 15, grow = 3,
-    low = 1e-5, high = 1, drop = 5 },
+  { field = "output_error", with = "chained_error", title = ".001…100%", as = "bar", width = 9, grow = 3,
+    low = 1e-5, high = 1, drop = 2 },
 }
 
 local function detail(row)

@@ -8,7 +8,7 @@
 
 struct script_view {
     lua_State *L;
-    int table;  // registry reference of what the file returned
+    int table; // registry reference of what the file returned
     const script_function *functions;
     size_t count;
     void *context;
@@ -16,15 +16,17 @@ struct script_view {
 
 struct script_call {
     lua_State *L;
-    int args;     // at stack index 1..args
-    int results;  // pushed so far
+    int args;    // at stack index 1..args
+    int results; // pushed so far
 };
 
 enum { OPEN_SECONDS = 1 };
 
 // ---- arguments of a call -----------------------------------------------------------------------
 
-int script_arg_count(script_call *c) { return c->args; }
+int script_arg_count(script_call *c) {
+    return c->args;
+}
 
 const char *script_arg_text(script_call *c, int index) {
     return index < c->args && lua_type(c->L, index + 1) == LUA_TSTRING ? lua_tostring(c->L, index + 1) : NULL;
@@ -36,7 +38,9 @@ bool script_arg_number(script_call *c, int index, double *number) {
     return true;
 }
 
-bool script_arg_bool(script_call *c, int index) { return index < c->args && lua_toboolean(c->L, index + 1); }
+bool script_arg_bool(script_call *c, int index) {
+    return index < c->args && lua_toboolean(c->L, index + 1);
+}
 
 // Push table[key] of argument `index`; nothing is pushed when the argument is no table.
 static bool push_field(script_call *c, int index, const char *key) {

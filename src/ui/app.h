@@ -13,12 +13,12 @@
 // The main widget of a panel: what movement keys act on, and which bindings hold.
 typedef enum ui_widget_kind { UI_W_NONE, UI_W_TABLE, UI_W_LOG, UI_W_PARAMS, UI_W_CHART, UI_W_KINDS } ui_widget_kind;
 
-enum { UI_MAX_PIECES = 8 };  // pieces of a panel inside each other
+enum { UI_MAX_PIECES = 8 }; // pieces of a panel inside each other
 
 typedef struct ui_view {
     char *path, name[32], title[40], note[64];
-    script_view *lua;        // NULL when it could not be loaded
-    char error[1024];        // why it is not drawn; "" when all is well
+    script_view *lua; // NULL when it could not be loaded
+    char error[1024]; // why it is not drawn; "" when all is well
     ui_slot slot;
     double order;
     ui_scroll scroll;        // of its main widget
@@ -58,21 +58,21 @@ typedef struct ui_app {
     char pattern[256];
     char message[512];
     ui_style message_style;
-    int interrupts;      // Ctrl-C pressed while nothing was left to stop
-    char dots;           // 'b', 'l', 'a'
+    int interrupts; // Ctrl-C pressed while nothing was left to stop
+    char dots;      // 'b', 'l', 'a'
 
     script_recipe *recipe;
-    char *model, *data, *arch, *out;  // absolute paths or NULL: what the next run opens
+    char *model, *data, *arch, *out; // absolute paths or NULL: what the next run opens
     session_history *history;
     session_queue *queue;
     session_job *job;
     session_recorder *recorder;
-    struct ui_work *work;   // what the job thread reads
+    struct ui_work *work; // what the job thread reads
     ui_inputs inputs;
 
     bool dirty, quit, mark_wanted, quit_now;
     double last_frame;
-    struct ui_player *player;  // the script of keys, NULL when done
+    struct ui_player *player; // the script of keys, NULL when done
 } ui_app;
 
 double ui_now(const ui_app *app);
@@ -80,22 +80,22 @@ double ui_now(const ui_app *app);
 void ui_say(ui_app *app, ui_style style, const char *fmt, ...) BASE_PRINTF(3, 4);
 // The scroll position that movement acts on: the popup's, or the focused panel's.
 ui_scroll *ui_active_scroll(ui_app *app);
-const char *ui_context(const ui_app *app);  // which bindings hold: "help", "recipes", "params", "chart", ...
+const char *ui_context(const ui_app *app); // which bindings hold: "help", "recipes", "params", "chart", ...
 
 // views.c: the panels
 void ui_views_open(ui_app *app);
 void ui_views_close(ui_app *app);
 void ui_views_reload(ui_app *app);
 void ui_view_draw(ui_app *app, int index, ui_area area);
-bool ui_view_key(ui_app *app, const char *key);  // true: the view took it
-int ui_view_find(const ui_app *app, const char *name);  // by name or number from 1, -1
+bool ui_view_key(ui_app *app, const char *key);        // true: the view took it
+int ui_view_find(const ui_app *app, const char *name); // by name or number from 1, -1
 // host.c: what a view may call
 extern const script_function ui_host_functions[];
 extern const size_t ui_host_function_count;
 
 // draw.c
-void ui_frame(ui_app *app);    // lay out, draw everything, send what changed
-void ui_compose(ui_app *app);  // the same without sending: what panels offer to the keys is up to date again
+void ui_frame(ui_app *app);   // lay out, draw everything, send what changed
+void ui_compose(ui_app *app); // the same without sending: what panels offer to the keys is up to date again
 bool ui_save_text(const ui_app *app, const char *path, base_err *err);
 
 // help.c: lines made from the tables; NULL after the last
@@ -108,9 +108,9 @@ void ui_runner_close(ui_app *app);
 bool ui_recipe_open(ui_app *app, const char *name, base_err *err);
 bool ui_param_set(ui_app *app, const char *name, const char *value, base_err *err);
 bool ui_run_start(ui_app *app, base_err *err);
-void ui_inspect_start(ui_app *app);  // list the layers of the model before any run
+void ui_inspect_start(ui_app *app); // list the layers of the model before any run
 void ui_run_cancel(ui_app *app);
-bool ui_events_drain(ui_app *app);   // true: something came
+bool ui_events_drain(ui_app *app); // true: something came
 void ui_use_model(ui_app *app, const char *path);
 void ui_use_data(ui_app *app, const char *path);
 
@@ -126,28 +126,28 @@ typedef struct ui_command {
 extern const ui_command ui_commands[];
 extern const size_t ui_command_count;
 const ui_command *ui_command_find(const char *name);
-void ui_command_run(ui_app *app, const char *line);  // "recipe w8"; errors go to the status row
+void ui_command_run(ui_app *app, const char *line); // "recipe w8"; errors go to the status row
 
 // search.c: looking through the rows of the focused panel
-void ui_search_set(ui_app *app, const char *pattern, bool move);  // a bad pattern colours the prompt and changes nothing
+void ui_search_set(ui_app *app, const char *pattern, bool move); // a bad pattern colours the prompt and changes nothing
 void ui_search_step(ui_app *app, int direction);
 
 // keys.c
 typedef struct ui_binding {
-    const char *key, *command, *context;  // context NULL: everywhere
-    const char *hint;                     // in the line of keys at the bottom; NULL: not there
+    const char *key, *command, *context; // context NULL: everywhere
+    const char *hint;                    // in the line of keys at the bottom; NULL: not there
 } ui_binding;
 extern const ui_binding ui_bindings[];
 extern const size_t ui_binding_count;
-const char *ui_key_name(int key, char out[16]);  // "j", "C-l", "Tab", "PgDn"
-int ui_key_parse(const char *name);              // UI_KEY_NONE: no such key
+const char *ui_key_name(int key, char out[16]); // "j", "C-l", "Tab", "PgDn"
+int ui_key_parse(const char *name);             // UI_KEY_NONE: no such key
 const ui_binding *ui_binding_find(const char *key, const char *context);
 void ui_key_press(ui_app *app, int key);
 void ui_mouse_press(ui_app *app, const ui_mouse *mouse);
 
 // player.c: the script of keys
 struct ui_player *ui_player_open(const char *path, base_err *err);
-void ui_player_step(ui_app *app);  // plays one line when its time has come
+void ui_player_step(ui_app *app); // plays one line when its time has come
 bool ui_player_waiting(const ui_app *app);
 void ui_player_close(struct ui_player *p);
 

@@ -24,24 +24,24 @@ typedef enum ui_style {
     UI_WARN,
     UI_BAD,
     UI_RULE,
-    UI_FOUND,        // what the search found
+    UI_FOUND, // what the search found
     UI_PROMPT,
     UI_PROMPT_BAD,
-    UI_MARK,         // + 0..UI_MARK_COUNT-1: one run in a chart
+    UI_MARK,                           // + 0..UI_MARK_COUNT-1: one run in a chart
     UI_RAMP = UI_MARK + UI_MARK_COUNT, // + 0..UI_RAMP_COUNT-1: low to high
     UI_STYLES = UI_RAMP + UI_RAMP_COUNT
 } ui_style;
 
 typedef struct ui_cell {
-    uint32_t ch;      // 0: the right half of a wide character
+    uint32_t ch; // 0: the right half of a wide character
     uint8_t style;
-    uint8_t reverse;  // the cursor's row
+    uint8_t reverse; // the cursor's row
 } ui_cell;
 
 typedef struct ui_grid {
     int w, h;
     bool ascii;
-    ui_cell *cells;   // [h x w]
+    ui_cell *cells; // [h x w]
 } ui_grid;
 
 typedef struct ui_rect {
@@ -53,12 +53,12 @@ typedef struct ui_area {
     ui_rect r;
 } ui_area;
 
-typedef enum ui_align { UI_LEFT, UI_RIGHT, UI_CENTRE, UI_LEFT_TAIL } ui_align;  // LEFT_TAIL: when cut, the end stays
+typedef enum ui_align { UI_LEFT, UI_RIGHT, UI_CENTRE, UI_LEFT_TAIL } ui_align; // LEFT_TAIL: when cut, the end stays
 
-void ui_grid_resize(ui_grid *g, int w, int h);  // cleared
+void ui_grid_resize(ui_grid *g, int w, int h); // cleared
 void ui_grid_clear(ui_grid *g);
-void ui_grid_free(ui_grid *g);                  // contents, not g
-ui_area ui_grid_area(ui_grid *g, ui_rect r);    // clipped to the grid
+void ui_grid_free(ui_grid *g);               // contents, not g
+ui_area ui_grid_area(ui_grid *g, ui_rect r); // clipped to the grid
 // A part of an area, clipped to it; x, y relative to it.
 ui_area ui_sub(ui_area a, int x, int y, int w, int h);
 
@@ -77,8 +77,8 @@ void ui_bar_draw(ui_area a, int x, int y, int width, ui_style style, double frac
 
 // Next character of UTF-8 text, 0 at the end; broken bytes are '?'.
 uint32_t ui_next_char(const char **text);
-int ui_char_width(uint32_t ch);  // columns: 0, 1 or 2
+int ui_char_width(uint32_t ch); // columns: 0, 1 or 2
 uint32_t ui_ascii_of(uint32_t ch);
-size_t ui_encode(uint32_t ch, char out[5]);  // UTF-8, NUL-terminated; returns bytes
+size_t ui_encode(uint32_t ch, char out[5]); // UTF-8, NUL-terminated; returns bytes
 
 #endif

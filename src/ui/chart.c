@@ -11,7 +11,7 @@ enum { CHART_POINTS = 512 };
 
 typedef struct point {
     double x, y, low, high;
-    int row;  // -1: the original
+    int row; // -1: the original
 } point;
 
 typedef struct axis {
@@ -20,9 +20,9 @@ typedef struct axis {
 } axis;
 
 typedef struct plot {
-    ui_area inner;        // where points go
+    ui_area inner; // where points go
     axis x, y;
-    uint8_t *dots;        // braille bits of each cell, [h x w]
+    uint8_t *dots; // braille bits of each cell, [h x w]
     uint8_t *dot_style;
 } plot;
 
@@ -116,8 +116,12 @@ static void dot(plot *p, int dx, int dy, ui_style style) {
     p->dot_style[y * p->inner.r.w + x] = (uint8_t)style;
 }
 
-static int dot_x(const plot *p, double v) { return (int)lround(place(&p->x, v) * (p->inner.r.w * 2 - 1)); }
-static int dot_y(const plot *p, double v) { return (int)lround((1 - place(&p->y, v)) * (p->inner.r.h * 4 - 1)); }
+static int dot_x(const plot *p, double v) {
+    return (int)lround(place(&p->x, v) * (p->inner.r.w * 2 - 1));
+}
+static int dot_y(const plot *p, double v) {
+    return (int)lround((1 - place(&p->y, v)) * (p->inner.r.h * 4 - 1));
+}
 
 static void whisker(plot *p, const point *q, ui_style style) {
     if (!isfinite(q->low) || !isfinite(q->high)) return;
@@ -231,8 +235,8 @@ static void draw_points(const plot *p, const ui_look *look, const point *points,
 static void draw_legend(ui_area a, const ui_chart *c, int skipped) {
     char text[160];
     if (skipped)
-        snprintf(text, sizeof text, "%s against %s%s (%d without figures)", c->y_title, c->x_title, c->x_log ? ", log" : "",
-                 skipped);
+        snprintf(text, sizeof text, "%s against %s%s (%d without figures)", c->y_title, c->x_title,
+                 c->x_log ? ", log" : "", skipped);
     else
         snprintf(text, sizeof text, "%s against %s%s", c->y_title, c->x_title, c->x_log ? ", log" : "");
     ui_fit(a, 0, 0, a.r.w, UI_LEFT, UI_DIM, text);

@@ -18,20 +18,48 @@ static int page_of(ui_app *app) {
 #define ON(name) static bool name(ui_app *app, const char *argument, base_err *err)
 #define UNUSED (void)app, (void)argument, (void)err
 
-ON(on_up) { UNUSED; return move_by(app, -1); }
-ON(on_down) { UNUSED; return move_by(app, 1); }
-ON(on_page_up) { UNUSED; return move_by(app, -page_of(app)); }
-ON(on_page_down) { UNUSED; return move_by(app, page_of(app)); }
-ON(on_top) { UNUSED; return move_by(app, -(1 << 28)); }
-ON(on_bottom) { UNUSED; return move_by(app, 1 << 28); }
+ON(on_up) {
+    UNUSED;
+    return move_by(app, -1);
+}
+ON(on_down) {
+    UNUSED;
+    return move_by(app, 1);
+}
+ON(on_page_up) {
+    UNUSED;
+    return move_by(app, -page_of(app));
+}
+ON(on_page_down) {
+    UNUSED;
+    return move_by(app, page_of(app));
+}
+ON(on_top) {
+    UNUSED;
+    return move_by(app, -(1 << 28));
+}
+ON(on_bottom) {
+    UNUSED;
+    return move_by(app, 1 << 28);
+}
 
-static bool shown(const ui_app *app, int view) { return app->layout.panel[view].w > 0; }
+static bool shown(const ui_app *app, int view) {
+    return app->layout.panel[view].w > 0;
+}
 
 static void focus_step(ui_app *app, int direction) {
     if (app->view_count) app->focus = (app->focus + direction + app->view_count) % app->view_count;
 }
-ON(on_next) { UNUSED; focus_step(app, 1); return true; }
-ON(on_previous) { UNUSED; focus_step(app, -1); return true; }
+ON(on_next) {
+    UNUSED;
+    focus_step(app, 1);
+    return true;
+}
+ON(on_previous) {
+    UNUSED;
+    focus_step(app, -1);
+    return true;
+}
 
 // The nearest panel beside the focused one.
 static void focus_beside(ui_app *app, int direction) {
@@ -46,8 +74,16 @@ static void focus_beside(ui_app *app, int direction) {
     }
     if (best >= 0) app->focus = best;
 }
-ON(on_left) { UNUSED; focus_beside(app, -1); return true; }
-ON(on_right) { UNUSED; focus_beside(app, 1); return true; }
+ON(on_left) {
+    UNUSED;
+    focus_beside(app, -1);
+    return true;
+}
+ON(on_right) {
+    UNUSED;
+    focus_beside(app, 1);
+    return true;
+}
 
 ON(on_view) {
     int i = ui_view_find(app, argument);
@@ -58,16 +94,25 @@ ON(on_view) {
 static const char *view_candidate(ui_app *app, int index) {
     return index < app->view_count ? app->views[index].name : NULL;
 }
-ON(on_zoom) { UNUSED; app->zoom = !app->zoom; return true; }
+ON(on_zoom) {
+    UNUSED;
+    app->zoom = !app->zoom;
+    return true;
+}
 
 // ---- runs --------------------------------------------------------------------------------------
 
 static const char *needs_no_run(const ui_app *app) {
     return app->state.job == UI_RUNNING ? "a run is going; Esc stops it" : NULL;
 }
-static const char *needs_run(const ui_app *app) { return app->state.job == UI_RUNNING ? NULL : "no run is going"; }
+static const char *needs_run(const ui_app *app) {
+    return app->state.job == UI_RUNNING ? NULL : "no run is going";
+}
 
-ON(on_run) { (void)argument; return ui_run_start(app, err); }
+ON(on_run) {
+    (void)argument;
+    return ui_run_start(app, err);
+}
 
 ON(on_stop) {
     UNUSED;
@@ -135,8 +180,14 @@ static bool change_param(ui_app *app, int direction) {
         ui_say(app, UI_NORMAL, "%s = %s; Enter runs with it.", p->name, ui_param_text(p, value, sizeof value));
     return true;
 }
-ON(on_less) { UNUSED; return change_param(app, -1); }
-ON(on_more) { UNUSED; return change_param(app, 1); }
+ON(on_less) {
+    UNUSED;
+    return change_param(app, -1);
+}
+ON(on_more) {
+    UNUSED;
+    return change_param(app, 1);
+}
 
 ON(on_set) {
     const char *equals = strchr(argument, '=');
@@ -173,8 +224,14 @@ ON(on_reset) {
 
 // ---- chart -------------------------------------------------------------------------------------
 
-ON(on_previous_point) { UNUSED; return move_by(app, -1); }
-ON(on_next_point) { UNUSED; return move_by(app, 1); }
+ON(on_previous_point) {
+    UNUSED;
+    return move_by(app, -1);
+}
+ON(on_next_point) {
+    UNUSED;
+    return move_by(app, 1);
+}
 
 static const char *const dot_kinds[] = {"braille", "block", "ascii", NULL};
 ON(on_dots) {
@@ -185,19 +242,36 @@ ON(on_dots) {
         }
     return base_fail(err, "dots takes braille, block or ascii");
 }
-static const char *dots_candidate(ui_app *app, int index) { (void)app; return dot_kinds[index]; }
+static const char *dots_candidate(ui_app *app, int index) {
+    (void)app;
+    return dot_kinds[index];
+}
 
 // ---- the screen --------------------------------------------------------------------------------
 
 ON(on_search) {
     (void)err;
-    if (argument[0]) ui_search_set(app, argument, true);
-    else ui_prompt_start(&app->prompt, UI_PROMPT_SEARCH, "");
+    if (argument[0])
+        ui_search_set(app, argument, true);
+    else
+        ui_prompt_start(&app->prompt, UI_PROMPT_SEARCH, "");
     return true;
 }
-ON(on_next_match) { UNUSED; ui_search_step(app, 1); return true; }
-ON(on_previous_match) { UNUSED; ui_search_step(app, -1); return true; }
-ON(on_command) { UNUSED; ui_prompt_start(&app->prompt, UI_PROMPT_COMMAND, ""); return true; }
+ON(on_next_match) {
+    UNUSED;
+    ui_search_step(app, 1);
+    return true;
+}
+ON(on_previous_match) {
+    UNUSED;
+    ui_search_step(app, -1);
+    return true;
+}
+ON(on_command) {
+    UNUSED;
+    ui_prompt_start(&app->prompt, UI_PROMPT_COMMAND, "");
+    return true;
+}
 ON(on_help) {
     UNUSED;
     bool open = app->popup == UI_HELP;
@@ -205,8 +279,16 @@ ON(on_help) {
     app->popup_scroll = (ui_scroll){.count = ui_help_count(app)};
     return true;
 }
-ON(on_redraw) { UNUSED; ui_term_forget(); return true; }
-ON(on_suspend) { UNUSED; ui_term_suspend(true); return true; }
+ON(on_redraw) {
+    UNUSED;
+    ui_term_forget();
+    return true;
+}
+ON(on_suspend) {
+    UNUSED;
+    ui_term_suspend(true);
+    return true;
+}
 ON(on_reload) {
     (void)argument;
     ui_views_reload(app);
@@ -233,35 +315,53 @@ ON(on_save) {
     ui_say(app, UI_GOOD, "Saved this screen as text in %s.", argument);
     return true;
 }
-ON(on_mark) { UNUSED; app->mark_wanted = true; return true; }
+ON(on_mark) {
+    UNUSED;
+    app->mark_wanted = true;
+    return true;
+}
 
 // Back: out of a popup, then away with the search, then stop the run.
 ON(on_back) {
     UNUSED;
-    if (app->popup != UI_NO_POPUP) app->popup = UI_NO_POPUP;
-    else if (app->state.job == UI_RUNNING) return on_stop(app, argument, err);
+    if (app->popup != UI_NO_POPUP)
+        app->popup = UI_NO_POPUP;
+    else if (app->state.job == UI_RUNNING)
+        return on_stop(app, argument, err);
     else if (app->search) {
         ui_search_free(app->search);
         app->search = NULL;
-    } else if (app->zoom) app->zoom = false;
+    } else if (app->zoom)
+        app->zoom = false;
     app->message[0] = 0;
     return true;
 }
 ON(on_interrupt) {
     if (app->state.job == UI_RUNNING && !app->state.stopping) return on_stop(app, argument, err);
-    if (app->state.stopping || app->interrupts++ > 0) app->quit = app->quit_now = true;
-    else ui_say(app, UI_WARN, "Ctrl-C again quits; so does q.");
+    if (app->state.stopping || app->interrupts++ > 0)
+        app->quit = app->quit_now = true;
+    else
+        ui_say(app, UI_WARN, "Ctrl-C again quits; so does q.");
     return true;
 }
 ON(on_quit) {
     UNUSED;
-    if (app->state.job == UI_RUNNING && strcmp(argument, "now") != 0) app->popup = UI_CONFIRM_QUIT;
-    else app->quit = true;
+    if (app->state.job == UI_RUNNING && strcmp(argument, "now") != 0)
+        app->popup = UI_CONFIRM_QUIT;
+    else
+        app->quit = true;
     return true;
 }
-ON(on_no) { UNUSED; app->popup = UI_NO_POPUP; return true; }
+ON(on_no) {
+    UNUSED;
+    app->popup = UI_NO_POPUP;
+    return true;
+}
 
-static const char *file_candidate(ui_app *app, int index) { (void)app, (void)index; return NULL; }
+static const char *file_candidate(ui_app *app, int index) {
+    (void)app, (void)index;
+    return NULL;
+}
 
 const ui_command ui_commands[] = {
     {"run", "", "run the recipe with these params", on_run, needs_no_run, NULL},

@@ -26,7 +26,8 @@ static int draw_tabs(ui_app *app, ui_area a) {
     for (int i = 0; i < app->view_count; i++) {
         bool here = i == app->focus, hidden = app->layout.panel[i].w == 0;
         if (!wide && !hidden) continue;
-        x = ui_putf(a, x, 0, here ? UI_BAR_STRONG : UI_BAR, "%s%d %s", hidden ? "+" : " ", i + 1, app->views[i].title) + 2;
+        x = ui_putf(a, x, 0, here ? UI_BAR_STRONG : UI_BAR, "%s%d %s", hidden ? "+" : " ", i + 1, app->views[i].title) +
+            2;
     }
     return width + 1;
 }
@@ -45,8 +46,9 @@ static void draw_title(ui_app *app) {
                  ui_param_text(&s->params[i], value, sizeof value));
     }
     int x = ui_put(left, 1, 0, UI_BAR_STRONG, "vise");
-    snprintf(text, sizeof text, "  %s \xc2\xb7 %s%s \xc2\xb7 %s", s->model[0] ? base_basename(s->model) : "recipe's model",
-             s->recipe[0] ? s->recipe : "no recipe", settings, s->data[0] ? base_basename(s->data) : "its data");
+    snprintf(text, sizeof text, "  %s \xc2\xb7 %s%s \xc2\xb7 %s",
+             s->model[0] ? base_basename(s->model) : "recipe's model", s->recipe[0] ? s->recipe : "no recipe", settings,
+             s->data[0] ? base_basename(s->data) : "its data");
     ui_fit(left, x, 0, left.r.w - x, UI_LEFT, UI_BAR, text);
 }
 
@@ -62,9 +64,10 @@ static void draw_keys(ui_app *app) {
     bool running = app->state.job == UI_RUNNING, alone = app->popup != UI_NO_POPUP;
     int x = 1;
     if (app->prompt.kind != UI_PROMPT_NONE) {
-        ui_put(a, x, 0, UI_DIM, app->prompt.candidates[0] ? app->prompt.candidates
-                                : app->prompt.kind == UI_PROMPT_COMMAND ? "Tab completes  Up Down earlier lines  Esc leaves"
-                                                                        : "Enter keeps the search  n N repeat it  Esc leaves");
+        ui_put(a, x, 0, UI_DIM,
+               app->prompt.candidates[0]               ? app->prompt.candidates
+               : app->prompt.kind == UI_PROMPT_COMMAND ? "Tab completes  Up Down earlier lines  Esc leaves"
+                                                       : "Enter keeps the search  n N repeat it  Esc leaves");
         return;
     }
     for (int pass = 0; pass < 3; pass++)
@@ -85,7 +88,8 @@ static int draw_job(const ui_app *app, ui_area a) {
     static const char *const turn[] = {"|", "/", "-", "\\"};
     char text[200], eta[40] = "", time[24];
     double elapsed = ui_now(app) - s->began, left = s->eta - (ui_now(app) - s->eta_at);
-    if (isfinite(left) && s->job == UI_RUNNING) snprintf(eta, sizeof eta, ", %s left", base_seconds_text(time, left > 0 ? left : 0));
+    if (isfinite(left) && s->job == UI_RUNNING)
+        snprintf(eta, sizeof eta, ", %s left", base_seconds_text(time, left > 0 ? left : 0));
     const char *phase = s->stopping ? "stopping" : s->phase[0] ? s->phase : "starting";
     if (s->of > 0)
         snprintf(text, sizeof text, "%s %s %lld/%lld%s", turn[(int)(elapsed * 4) & 3], phase, (long long)s->done,
@@ -156,7 +160,8 @@ static void draw_recipes(ui_app *app) {
     int name = 8;
     for (int i = 0; i < s->recipe_count; i++)
         if (base_columns(s->recipes[i].name) > name) name = base_columns(s->recipes[i].name);
-    ui_area a = draw_box(app, 100, s->recipe_count + 2 < app->height - 4 ? s->recipe_count + 2 : app->height - 4, "Recipes");
+    ui_area a =
+        draw_box(app, 100, s->recipe_count + 2 < app->height - 4 ? s->recipe_count + 2 : app->height - 4, "Recipes");
     ui_scroll *scroll = &app->popup_scroll;
     ui_scroll_fit(scroll, s->recipe_count, a.r.h);
     for (int i = 0; i < a.r.h && scroll->top + i < s->recipe_count; i++) {

@@ -9,8 +9,8 @@
 #include <string.h>
 
 static const char *const as_names[UI_AS_KINDS] = {
-    [UI_AS_TEXT] = "text",       [UI_AS_NUMBER] = "number", [UI_AS_COUNT] = "count",     [UI_AS_BYTES] = "bytes",
-    [UI_AS_PERCENT] = "percent", [UI_AS_BITS] = "bits",     [UI_AS_RATIO] = "ratio",     [UI_AS_SECONDS] = "seconds",
+    [UI_AS_TEXT] = "text",       [UI_AS_NUMBER] = "number", [UI_AS_COUNT] = "count", [UI_AS_BYTES] = "bytes",
+    [UI_AS_PERCENT] = "percent", [UI_AS_BITS] = "bits",     [UI_AS_RATIO] = "ratio", [UI_AS_SECONDS] = "seconds",
     [UI_AS_STATE] = "state",     [UI_AS_BAR] = "bar",
 };
 
@@ -43,7 +43,12 @@ static void percent(double value, char *out, size_t size) {
     else if (fabs(p) < 0.0001)
         snprintf(out, size, "%.0e %%", p);
     else
-        snprintf(out, size, fabs(p) < 0.01 ? "%.4f %%" : fabs(p) < 1 ? "%.3f %%" : fabs(p) < 10 ? "%.2f %%" : "%.1f %%", p);
+        snprintf(out, size,
+                 fabs(p) < 0.01 ? "%.4f %%"
+                 : fabs(p) < 1  ? "%.3f %%"
+                 : fabs(p) < 10 ? "%.2f %%"
+                                : "%.1f %%",
+                 p);
 }
 
 char *ui_format(ui_as as, double value, char *out, size_t size) {
@@ -75,15 +80,21 @@ static const struct {
     const char *glyph;
     ui_style style;
 } states[] = {
-    [UI_WAITING] = {"\xc2\xb7", UI_DIM},          // middle dot
-    [UI_WORKING] = {"\xe2\x96\xb6", UI_ACCENT},   // triangle
-    [UI_DONE] = {"\xe2\x9c\x93", UI_GOOD},        // check mark
-    [UI_LEFT_OVER] = {"\xe2\x97\x8c", UI_DIM},    // dotted circle
-    [UI_BROKEN] = {"\xe2\x9c\x97", UI_BAD},       // cross
+    [UI_WAITING] = {"\xc2\xb7", UI_DIM},        // middle dot
+    [UI_WORKING] = {"\xe2\x96\xb6", UI_ACCENT}, // triangle
+    [UI_DONE] = {"\xe2\x9c\x93", UI_GOOD},      // check mark
+    [UI_LEFT_OVER] = {"\xe2\x97\x8c", UI_DIM},  // dotted circle
+    [UI_BROKEN] = {"\xe2\x9c\x97", UI_BAD},     // cross
 };
-static size_t state_index(int64_t state) { return state >= 0 && state <= UI_BROKEN ? (size_t)state : 0; }
-const char *ui_layer_glyph(int64_t state) { return states[state_index(state)].glyph; }
-ui_style ui_layer_style(int64_t state) { return states[state_index(state)].style; }
+static size_t state_index(int64_t state) {
+    return state >= 0 && state <= UI_BROKEN ? (size_t)state : 0;
+}
+const char *ui_layer_glyph(int64_t state) {
+    return states[state_index(state)].glyph;
+}
+ui_style ui_layer_style(int64_t state) {
+    return states[state_index(state)].style;
+}
 
 // ---- search ------------------------------------------------------------------------------------
 
@@ -98,8 +109,8 @@ ui_search *ui_search_new(const char *pattern, base_err *err) {
     for (const char *p = pattern; *p; p++) capital |= isupper((unsigned char)*p) && (p == pattern || p[-1] != '\\');
     int number;
     PCRE2_SIZE offset;
-    pcre2_code *code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, capital ? 0 : PCRE2_CASELESS, &number,
-                                     &offset, NULL);
+    pcre2_code *code =
+        pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, capital ? 0 : PCRE2_CASELESS, &number, &offset, NULL);
     if (!code) {
         PCRE2_UCHAR message[160];
         pcre2_get_error_message(number, message, sizeof message);

@@ -35,12 +35,16 @@ static ui_area take_rows(ui_app *app, int rows) {
 static bool cut(ui_app *app, script_call *c, int side, base_err *err) {
     double n;
     if (!in_draw(app, err)) return false;
-    if (!script_arg_number(c, 0, &n) || !(n >= 0)) return base_fail(err, "a number of rows or columns from 0 was expected");
-    if (app->depth + 1 >= UI_MAX_PIECES) return base_fail(err, "pieces are %d deep at most; ui.rest() leaves one", UI_MAX_PIECES);
+    if (!script_arg_number(c, 0, &n) || !(n >= 0))
+        return base_fail(err, "a number of rows or columns from 0 was expected");
+    if (app->depth + 1 >= UI_MAX_PIECES)
+        return base_fail(err, "pieces are %d deep at most; ui.rest() leaves one", UI_MAX_PIECES);
     ui_rect *r = &app->piece[app->depth].r, part = *r;
     int size = side < 2 ? r->h : r->w, taken = n < size ? (int)n : size;
-    if (side < 2) part.h = taken, r->h -= taken;
-    else part.w = taken, r->w -= taken;
+    if (side < 2)
+        part.h = taken, r->h -= taken;
+    else
+        part.w = taken, r->w -= taken;
     if (side == 0) r->y += taken;
     if (side == 1) part.y = r->y + r->h;
     if (side == 2) r->x += taken;
@@ -48,10 +52,18 @@ static bool cut(ui_app *app, script_call *c, int side, base_err *err) {
     app->piece[++app->depth] = (ui_area){&app->grid, part};
     return true;
 }
-HOST(h_top) { return cut(context, c, 0, err); }
-HOST(h_bottom) { return cut(context, c, 1, err); }
-HOST(h_left) { return cut(context, c, 2, err); }
-HOST(h_right) { return cut(context, c, 3, err); }
+HOST(h_top) {
+    return cut(context, c, 0, err);
+}
+HOST(h_bottom) {
+    return cut(context, c, 1, err);
+}
+HOST(h_left) {
+    return cut(context, c, 2, err);
+}
+HOST(h_right) {
+    return cut(context, c, 3, err);
+}
 
 HOST(h_rest) {
     APP;
@@ -75,7 +87,7 @@ HOST(h_size) {
 static bool style_of(const char *name, ui_style *style, base_err *err) {
     static const struct {
         const char *name;
-        ui_style style;
+        ui_style style = UI_NORMAL;
     } table[] = {{"normal", UI_NORMAL}, {"dim", UI_DIM},   {"strong", UI_STRONG}, {"accent", UI_ACCENT},
                  {"good", UI_GOOD},     {"warn", UI_WARN}, {"bad", UI_BAD},       {"key", UI_KEY}};
     const char *names[8];
@@ -97,18 +109,23 @@ static bool style_of(const char *name, ui_style *style, base_err *err) {
 static bool align_of(const char *name, ui_align *align, base_err *err) {
     *align = UI_LEFT;
     if (!name || strcmp(name, "left") == 0) return true;
-    if (strcmp(name, "right") == 0) *align = UI_RIGHT;
-    else if (strcmp(name, "centre") == 0) *align = UI_CENTRE;
-    else if (strcmp(name, "tail") == 0) *align = UI_LEFT_TAIL;
-    else return base_fail(err, "align is left, right, centre or tail, not \"%s\"", name);
+    if (strcmp(name, "right") == 0)
+        *align = UI_RIGHT;
+    else if (strcmp(name, "centre") == 0)
+        *align = UI_CENTRE;
+    else if (strcmp(name, "tail") == 0)
+        *align = UI_LEFT_TAIL;
+    else
+        return base_fail(err, "align is left, right, centre or tail, not \"%s\"", name);
     return true;
 }
 
 static bool as_of(const char *name, ui_as otherwise, ui_as *as, base_err *err) {
     *as = otherwise;
     if (!name || ui_as_find(name, as)) return true;
-    return base_fail(err, "there is no way to show a value \"%s\" (text number count bytes percent bits ratio seconds state bar)",
-                     name);
+    return base_fail(
+        err, "there is no way to show a value \"%s\" (text number count bytes percent bits ratio seconds state bar)",
+        name);
 }
 
 static bool source_of(const char *name, const ui_source **source, base_err *err) {
@@ -128,7 +145,7 @@ static bool field_of(const ui_source *source, const char *name, const base_field
 HOST(h_text) {
     APP;
     if (!in_draw(app, err)) return false;
-    ui_style style;
+    ui_style style = UI_NORMAL;
     const char *text = script_arg_text(c, 0);
     if (!text) text = script_field_text(c, 0, "text");
     if (!text) return base_fail(err, "ui.text takes a text or {text=...}");
@@ -144,7 +161,7 @@ HOST(h_row) {
     ui_area a = take_rows(app, 1);
     int count = script_list_count(c, 0, NULL), x = 0;
     for (int i = 1; i <= count; i++) {
-        ui_style style;
+        ui_style style = UI_NORMAL;
         ui_align align;
         double width;
         const char *text = script_list_text(c, 0, NULL, i, "text");
@@ -152,8 +169,9 @@ HOST(h_row) {
         if (!style_of(script_list_text(c, 0, NULL, i, "style"), &style, err)) return false;
         if (!align_of(script_list_text(c, 0, NULL, i, "align"), &align, err)) return false;
         bool fixed = script_list_number(c, 0, NULL, i, "width", &width) && width >= 0 && width < 1000;
-        x = fixed ? ui_fit(a, x, 0, (int)width, align, style, text)
-                  : ui_fit(a, x, 0, base_columns(text) < a.r.w - x ? base_columns(text) : a.r.w - x, align, style, text);
+        x = fixed
+                ? ui_fit(a, x, 0, (int)width, align, style, text)
+                : ui_fit(a, x, 0, base_columns(text) < a.r.w - x ? base_columns(text) : a.r.w - x, align, style, text);
         x++;
     }
     return true;
@@ -186,7 +204,8 @@ static ui_look look_of(ui_app *app, ui_widget_kind kind, const ui_source *source
     if (main) v->widget = kind, v->source = source;
     nobody = (ui_scroll){0};
     bool focused = main && app->view_count && v == &app->views[app->focus] && app->popup == UI_NO_POPUP;
-    return (ui_look){&app->state, main ? &v->scroll : &nobody, main ? app->search : NULL, focused, ui_now(app), app->dots};
+    return (ui_look){&app->state, main ? &v->scroll : &nobody, main ? app->search : NULL, focused, ui_now(app),
+                     app->dots};
 }
 
 static bool read_column(script_call *c, int item, const ui_source *source, ui_column *col, base_err *err) {
@@ -198,12 +217,14 @@ static bool read_column(script_call *c, int item, const ui_source *source, ui_co
     if (!field_of(source, name, &col->field, err)) return false;
     if (with && !field_of(source, with, &col->with, err)) return false;
     bool is_text = col->field->type == BASE_F_TEXT;
-    if (!as_of(script_list_text(c, 0, "columns", item, "as"), is_text ? UI_AS_TEXT : UI_AS_NUMBER, &col->as, err)) return false;
+    if (!as_of(script_list_text(c, 0, "columns", item, "as"), is_text ? UI_AS_TEXT : UI_AS_NUMBER, &col->as, err))
+        return false;
     if (!align_of(align, &col->align, err)) return false;
     if (!align && !is_text && col->as != UI_AS_STATE) col->align = UI_RIGHT;
     base_clean(col->title, sizeof col->title, title ? title : name);
     double n;
-    col->width = script_list_number(c, 0, "columns", item, "width", &n) && n >= 1 && n < 500 ? (int)n : base_columns(col->title);
+    col->width =
+        script_list_number(c, 0, "columns", item, "width", &n) && n >= 1 && n < 500 ? (int)n : base_columns(col->title);
     col->grow = script_list_number(c, 0, "columns", item, "grow", &n) && n >= 0 && n < 100 ? (int)n : 0;
     col->drop = script_list_number(c, 0, "columns", item, "drop", &n) && n >= 0 && n < 1000 ? (int)n : 0;
     if (script_list_number(c, 0, "columns", item, "low", &n)) col->low = n;
@@ -218,7 +239,8 @@ HOST(h_table) {
     static ui_column columns[UI_MAX_COLUMNS];
     if (!in_draw(app, err) || !source_of(script_field_text(c, 0, "source"), &source, err)) return false;
     int count = script_list_count(c, 0, "columns");
-    if (count < 1 || count > UI_MAX_COLUMNS) return base_fail(err, "a table has 1 to %d columns, not %d", UI_MAX_COLUMNS, count);
+    if (count < 1 || count > UI_MAX_COLUMNS)
+        return base_fail(err, "a table has 1 to %d columns, not %d", UI_MAX_COLUMNS, count);
     for (int i = 0; i < count; i++)
         if (!read_column(c, i + 1, source, &columns[i], err)) return false;
     const char *empty = script_field_text(c, 0, "empty");
@@ -248,7 +270,7 @@ HOST(h_params) {
 HOST(h_progress) {
     APP;
     double done = 0, of = 1;
-    ui_style style;
+    ui_style style = UI_NORMAL;
     const char *text = script_field_text(c, 0, "text");
     if (!in_draw(app, err) || !style_of(script_field_text(c, 0, "style"), &style, err)) return false;
     script_field_number(c, 0, "done", &done);
@@ -257,7 +279,8 @@ HOST(h_progress) {
     return true;
 }
 
-static bool optional_field(script_call *c, const ui_source *source, const char *key, const base_field **f, base_err *err) {
+static bool optional_field(script_call *c, const ui_source *source, const char *key, const base_field **f,
+                           base_err *err) {
     const char *name = script_field_text(c, 0, key);
     *f = NULL;
     return !name || field_of(source, name, f, err);
@@ -324,9 +347,12 @@ HOST(h_value) {
     if (!field_of(source, script_arg_text(c, 2), &f, err)) return false;
     int index = row >= 1 && row < 1e9 ? (int)row - 1 : -1;
     const char *text = ui_source_text(source, &app->state, index, f);
-    if (text) script_push_text(c, text);
-    else if (ui_source_number(source, &app->state, index, f, &number) && !isnan(number)) script_push_number(c, number);
-    else script_push_nil(c);
+    if (text)
+        script_push_text(c, text);
+    else if (ui_source_number(source, &app->state, index, f, &number) && !isnan(number))
+        script_push_number(c, number);
+    else
+        script_push_nil(c);
     return true;
 }
 
@@ -353,7 +379,8 @@ HOST(h_mark) {
     double index;
     char text[5] = "";
     (void)context;
-    if (!script_arg_number(c, 0, &index) || index < 1 || index > 1e6) return base_fail(err, "ui.mark takes a run from 1");
+    if (!script_arg_number(c, 0, &index) || index < 1 || index > 1e6)
+        return base_fail(err, "ui.mark takes a run from 1");
     ui_encode(ui_chart_mark((int)index - 1), text);
     script_push_text(c, text);
     return true;
@@ -404,9 +431,12 @@ HOST(h_run) {
     };
     for (size_t i = 0; name && i < sizeof table / sizeof *table; i++) {
         if (strcmp(table[i].name, name) != 0) continue;
-        if (table[i].text) script_push_text(c, table[i].text);
-        else if (isnan(table[i].number)) script_push_nil(c);
-        else script_push_number(c, table[i].number);
+        if (table[i].text)
+            script_push_text(c, table[i].text);
+        else if (isnan(table[i].number))
+            script_push_nil(c);
+        else
+            script_push_number(c, table[i].number);
         return true;
     }
     return base_fail(err, "ui.run knows no \"%s\"", name ? name : "");
@@ -423,7 +453,8 @@ const script_function ui_host_functions[] = {
     {"row", "{ {text=, width=, align=, style=}, ... }: one row of cells", h_row},
     {"gap", "() an empty row", h_gap},
     {"note", "(text) shown at the right of the panel's title", h_note},
-    {"table", "{source=, columns={ {field=, title=, as=, width=, grow=, drop=, with=, low=, high=}, ... }, empty=}", h_table},
+    {"table", "{source=, columns={ {field=, title=, as=, width=, grow=, drop=, with=, low=, high=}, ... }, empty=}",
+     h_table},
     {"log", "() what the run said", h_log},
     {"params", "() the recipe's params as controls", h_params},
     {"progress", "{done=, of=, text=, style=}", h_progress},
@@ -435,7 +466,8 @@ const script_function ui_host_functions[] = {
     {"cursor", "() row of the panel's cursor, from 1", h_cursor},
     {"mark", "(run) the run's mark in charts", h_mark},
     {"glyph", "(state) the glyph of a layer's state", h_glyph},
-    {"run", "(name) what the job is doing: state phase done of eta elapsed layer finished recipe model data ...", h_run},
+    {"run", "(name) what the job is doing: state phase done of eta elapsed layer finished recipe model data ...",
+     h_run},
     {"command", "(line) run a command, in key() only", h_command},
 };
 const size_t ui_host_function_count = sizeof ui_host_functions / sizeof *ui_host_functions;

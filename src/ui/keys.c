@@ -86,10 +86,21 @@ static const struct {
     int key;
     const char *name;
 } names[] = {
-    {UI_KEY_TAB, "Tab"},         {UI_KEY_BACK_TAB, "S-Tab"}, {UI_KEY_ENTER, "Enter"}, {UI_KEY_ESC, "Esc"},
-    {UI_KEY_BACKSPACE, "Backspace"}, {UI_KEY_DELETE, "Del"}, {UI_KEY_UP, "Up"},       {UI_KEY_DOWN, "Down"},
-    {UI_KEY_LEFT, "Left"},       {UI_KEY_RIGHT, "Right"},    {UI_KEY_PAGE_UP, "PgUp"}, {UI_KEY_PAGE_DOWN, "PgDn"},
-    {UI_KEY_HOME, "Home"},       {UI_KEY_END, "End"},        {' ', "Space"},
+    {UI_KEY_TAB, "Tab"},
+    {UI_KEY_BACK_TAB, "S-Tab"},
+    {UI_KEY_ENTER, "Enter"},
+    {UI_KEY_ESC, "Esc"},
+    {UI_KEY_BACKSPACE, "Backspace"},
+    {UI_KEY_DELETE, "Del"},
+    {UI_KEY_UP, "Up"},
+    {UI_KEY_DOWN, "Down"},
+    {UI_KEY_LEFT, "Left"},
+    {UI_KEY_RIGHT, "Right"},
+    {UI_KEY_PAGE_UP, "PgUp"},
+    {UI_KEY_PAGE_DOWN, "PgDn"},
+    {UI_KEY_HOME, "Home"},
+    {UI_KEY_END, "End"},
+    {' ', "Space"},
 };
 
 const char *ui_key_name(int key, char out[16]) {
@@ -152,7 +163,8 @@ static void offer_files(finds *f, const char *begin) {
     const char *slash = strrchr(begin, '/');
     char *folder = slash ? base_strndup(begin, (size_t)(slash - begin) + 1) : base_strdup("");
     const char *home = getenv("HOME");
-    char *real = folder[0] == '~' && folder[1] == '/' && home ? base_sprintf("%s%s", home, folder + 1) : base_strdup(folder);
+    char *real =
+        folder[0] == '~' && folder[1] == '/' && home ? base_sprintf("%s%s", home, folder + 1) : base_strdup(folder);
     base_err ignored;
     size_t count = 0;
     char **list = base_list_dir(real[0] ? real : ".", &count, &ignored);
@@ -183,7 +195,8 @@ static void complete(ui_app *app) {
         const ui_command *c = ui_command_find(typed);
         bool files = c && (strcmp(c->args, "PATH") == 0 || strcmp(c->args, "FILE") == 0);
         const char *candidate;
-        for (int i = 0; c && c->candidate && !files && (candidate = c->candidate(app, i)); i++) offer(&f, candidate, space + 1);
+        for (int i = 0; c && c->candidate && !files && (candidate = c->candidate(app, i)); i++)
+            offer(&f, candidate, space + 1);
         if (files || (c && strcmp(c->name, "recipe") == 0 && strchr(space + 1, '/'))) offer_files(&f, space + 1);
     }
     ui_prompt_complete(p, start, (const char *const *)f.text, f.count);
@@ -208,8 +221,10 @@ static void prompt_key(ui_app *app, int key) {
         if (kind == UI_PROMPT_SEARCH) ui_search_set(app, "", false);
     } else if (result == UI_PROMPT_DONE) {
         p->kind = UI_PROMPT_NONE;
-        if (kind == UI_PROMPT_COMMAND) ui_command_run(app, p->text);
-        else ui_search_set(app, p->text, false);
+        if (kind == UI_PROMPT_COMMAND)
+            ui_command_run(app, p->text);
+        else
+            ui_search_set(app, p->text, false);
     }
 }
 

@@ -5,22 +5,22 @@
 #include "ui/cells.h"
 
 enum { UI_MAX_VIEWS = 24 };
-enum { UI_MIN_WIDTH = 30, UI_MIN_HEIGHT = 6 };  // below: one line that says so
+enum { UI_MIN_WIDTH = 30, UI_MIN_HEIGHT = 6 }; // below: one line that says so
 
 // What a view asks for. Rows count the panel's title line.
 typedef struct ui_slot {
-    int column;        // 0: left, 1: right when the screen is wide enough
-    double priority;   // who goes first when there is no room: the lowest
-    double weight;     // share of the rows left over
+    int column;      // 0: left, 1: right when the screen is wide enough
+    double priority; // who goes first when there is no room: the lowest
+    double weight;   // share of the rows left over
     int min_w, min_h;
-    int max_h;         // 0: any
+    int max_h; // 0: any
 } ui_slot;
 
 typedef struct ui_layout {
-    bool too_small;                // only `title` is there, for the line that says so
-    ui_rect title, status, keys;   // h 0: not there
-    ui_rect panel[UI_MAX_VIEWS];   // w 0: not shown
-    ui_rect divider;               // between the columns, one column wide; w 0: one column of panels
+    bool too_small;              // only `title` is there, for the line that says so
+    ui_rect title, status, keys; // h 0: not there
+    ui_rect panel[UI_MAX_VIEWS]; // w 0: not shown
+    ui_rect divider;             // between the columns, one column wide; w 0: one column of panels
     int shown;
 } ui_layout;
 

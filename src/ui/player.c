@@ -25,7 +25,9 @@ void ui_player_close(ui_player *p) {
     free(p);
 }
 
-bool ui_player_waiting(const ui_app *app) { return app->player && app->player->waiting; }
+bool ui_player_waiting(const ui_app *app) {
+    return app->player && app->player->waiting;
+}
 
 static void press_names(ui_app *app, char *line) {
     char *rest = NULL;

@@ -72,32 +72,57 @@ static int word_back(const ui_prompt *p) {
     return at;
 }
 
-enum { CTRL_A = 1, CTRL_B = 2, CTRL_C = 3, CTRL_D = 4, CTRL_E = 5, CTRL_F = 6, CTRL_G = 7, CTRL_K = 11, CTRL_N = 14,
-       CTRL_P = 16, CTRL_U = 21, CTRL_W = 23 };
+enum {
+    CTRL_A = 1,
+    CTRL_B = 2,
+    CTRL_C = 3,
+    CTRL_D = 4,
+    CTRL_E = 5,
+    CTRL_F = 6,
+    CTRL_G = 7,
+    CTRL_K = 11,
+    CTRL_N = 14,
+    CTRL_P = 16,
+    CTRL_U = 21,
+    CTRL_W = 23
+};
 
 static bool move_cursor(ui_prompt *p, int key) {
     int end = (int)strlen(p->text);
-    if (key == UI_KEY_LEFT || key == CTRL_B) p->cursor = before(p->text, p->cursor);
-    else if (key == UI_KEY_RIGHT || key == CTRL_F) p->cursor = after(p->text, p->cursor);
-    else if (key == UI_KEY_HOME || key == CTRL_A) p->cursor = 0;
-    else if (key == UI_KEY_END || key == CTRL_E) p->cursor = end;
-    else return false;
+    if (key == UI_KEY_LEFT || key == CTRL_B)
+        p->cursor = before(p->text, p->cursor);
+    else if (key == UI_KEY_RIGHT || key == CTRL_F)
+        p->cursor = after(p->text, p->cursor);
+    else if (key == UI_KEY_HOME || key == CTRL_A)
+        p->cursor = 0;
+    else if (key == UI_KEY_END || key == CTRL_E)
+        p->cursor = end;
+    else
+        return false;
     return true;
 }
 
 static bool edit(ui_prompt *p, int key) {
-    if (key == UI_KEY_UP || key == CTRL_P) show_history(p, -1);
-    else if (key == UI_KEY_DOWN || key == CTRL_N) show_history(p, 1);
-    else if (key == UI_KEY_BACKSPACE) cut(p, before(p->text, p->cursor), p->cursor);
-    else if (key == UI_KEY_DELETE || key == CTRL_D) cut(p, p->cursor, after(p->text, p->cursor));
-    else if (key == CTRL_U) cut(p, 0, p->cursor);
-    else if (key == CTRL_K) p->text[p->cursor] = 0;
-    else if (key == CTRL_W) cut(p, word_back(p), p->cursor);
+    if (key == UI_KEY_UP || key == CTRL_P)
+        show_history(p, -1);
+    else if (key == UI_KEY_DOWN || key == CTRL_N)
+        show_history(p, 1);
+    else if (key == UI_KEY_BACKSPACE)
+        cut(p, before(p->text, p->cursor), p->cursor);
+    else if (key == UI_KEY_DELETE || key == CTRL_D)
+        cut(p, p->cursor, after(p->text, p->cursor));
+    else if (key == CTRL_U)
+        cut(p, 0, p->cursor);
+    else if (key == CTRL_K)
+        p->text[p->cursor] = 0;
+    else if (key == CTRL_W)
+        cut(p, word_back(p), p->cursor);
     else if (key >= 0x20 && key < UI_KEY_UP) {
         char text[5];
         ui_encode((uint32_t)key, text);
         ui_prompt_insert(p, text);
-    } else return false;
+    } else
+        return false;
     return true;
 }
 
@@ -109,7 +134,8 @@ ui_prompt_result ui_prompt_key(ui_prompt *p, int key) {
         return UI_PROMPT_DONE;
     }
     // Backspace in an empty line leaves it, as in other programs with such a line.
-    if (key == UI_KEY_ESC || key == CTRL_C || key == CTRL_G || (key == UI_KEY_BACKSPACE && !p->text[0])) return UI_PROMPT_LEFT;
+    if (key == UI_KEY_ESC || key == CTRL_C || key == CTRL_G || (key == UI_KEY_BACKSPACE && !p->text[0]))
+        return UI_PROMPT_LEFT;
     if (move_cursor(p, key)) return UI_PROMPT_GOES_ON;
     return edit(p, key) ? UI_PROMPT_CHANGED : UI_PROMPT_GOES_ON;
 }

@@ -16,13 +16,13 @@ typedef struct ui_lines {
 typedef struct ui_prompt {
     ui_prompt_kind kind;
     char text[UI_PROMPT_BYTES];
-    int cursor;                // byte offset
-    bool bad;                  // the pattern does not compile
-    char trouble[160];         // why
-    ui_lines history[3];       // one for each kind
-    int at;                    // line of the history shown; history count: what was typed
+    int cursor;          // byte offset
+    bool bad;            // the pattern does not compile
+    char trouble[160];   // why
+    ui_lines history[3]; // one for each kind
+    int at;              // line of the history shown; history count: what was typed
     char typed[UI_PROMPT_BYTES];
-    char candidates[256];      // what Tab found, for the line below
+    char candidates[256]; // what Tab found, for the line below
 } ui_prompt;
 
 typedef enum ui_prompt_result { UI_PROMPT_GOES_ON, UI_PROMPT_CHANGED, UI_PROMPT_DONE, UI_PROMPT_LEFT } ui_prompt_result;

@@ -10,14 +10,14 @@
 
 // What the job thread reads: its own copies, so that the screen may change params and paths while it works.
 typedef struct ui_work {
-    script_recipe *recipe;  // NULL: only look at the model
+    script_recipe *recipe; // NULL: only look at the model
     char *model, *data, *arch, *out;
     uint64_t seed;
     session_recorder *recorder;
     ui_inputs *inputs;
-    session_body body;      // instead of the recipe, for tests
+    session_body body; // instead of the recipe, for tests
     void *body_context;
-    bool run_next;          // a run was asked for while this looks at the model
+    bool run_next; // a run was asked for while this looks at the model
 } ui_work;
 
 // ---- on the job thread -------------------------------------------------------------------------
@@ -66,8 +66,13 @@ static bool work_body(void *context, base_job *job, base_err *err) {
     setpriority(PRIO_PROCESS, 0, 2);
     if (!w->recipe) return look_at_model(w, job, err);
     if (w->body) return w->body(w->body_context, job, err);
-    script_run_options o = {.model = w->model, .data = w->data, .arch = w->arch, .out = w->out, .seed = w->seed,
-                            .inputs = on_inputs, .inputs_context = w};
+    script_run_options o = {.model = w->model,
+                            .data = w->data,
+                            .arch = w->arch,
+                            .out = w->out,
+                            .seed = w->seed,
+                            .inputs = on_inputs,
+                            .inputs_context = w};
     return script_recipe_run(w->recipe, &o, job, err);
 }
 
@@ -125,9 +130,13 @@ static void recorder_open(ui_app *app) {
     json_object_set_new(o, "seed", json_integer((json_int_t)app->options->seed));
     char *settings = json_dumps(o, JSON_COMPACT | JSON_PRESERVE_ORDER);
     json_decref(o);
-    session_start_info info = {.recipe = app->recipe->name, .recipe_path = app->recipe->path,
-                               .recipe_text = app->recipe->text, .model = app->model, .data = app->data,
-                               .settings = settings, .threads = num_threads()};
+    session_start_info info = {.recipe = app->recipe->name,
+                               .recipe_path = app->recipe->path,
+                               .recipe_text = app->recipe->text,
+                               .model = app->model,
+                               .data = app->data,
+                               .settings = settings,
+                               .threads = num_threads()};
     base_err err = {0};
     app->recorder = session_recorder_new(app->history, &info, &err);
     free(settings);
@@ -210,7 +219,7 @@ static void take_inputs(ui_app *app) {
     pthread_mutex_unlock(&app->inputs.lock);
 }
 
-enum { DRAIN_AT_ONCE = 2000 };  // then keys are looked at again
+enum { DRAIN_AT_ONCE = 2000 }; // then keys are looked at again
 
 bool ui_events_drain(ui_app *app) {
     session_item *item;
@@ -292,7 +301,7 @@ static void list_recipes(ui_app *app) {
         ui_recipe_name *n = &app->state.recipes[app->state.recipe_count++];
         snprintf(n->name, sizeof n->name, "%s", names[i]);
         script_recipe *r = script_recipe_load(names[i], &err);
-        snprintf(n->about, sizeof n->about, "%s", r ? (r->about ? r->about : "") : err.text);
+        base_clean(n->about, sizeof n->about, r ? (r->about ? r->about : "") : err.text);
         script_recipe_free(r);
     }
     base_names_free(names, count);
@@ -349,7 +358,7 @@ bool ui_runner_open(ui_app *app, base_err *err) {
     return true;
 }
 
-enum { PATIENCE = 3 };  // seconds a cancelled job gets before the program leaves without it
+enum { PATIENCE = 3 }; // seconds a cancelled job gets before the program leaves without it
 
 void ui_runner_close(ui_app *app) {
     if (app->job) {

@@ -35,7 +35,7 @@ void ui_search_set(ui_app *app, const char *pattern, bool move) {
     base_err err = {0};
     ui_search *found = pattern[0] ? ui_search_new(pattern, &err) : NULL;
     app->prompt.bad = pattern[0] && !found;
-    snprintf(app->prompt.trouble, sizeof app->prompt.trouble, "%s", app->prompt.bad ? err.text : "");
+    base_clean(app->prompt.trouble, sizeof app->prompt.trouble, app->prompt.bad ? err.text : "");
     if (app->prompt.bad) return;
     ui_search_free(app->search);
     app->search = found;
@@ -52,8 +52,11 @@ void ui_search_step(ui_app *app, int direction) {
     } else if (s) {
         int before = s->cursor;
         bool found = find_from(app, before + direction, direction);
-        if (!found) ui_say(app, UI_WARN, "No row here matches %s.", app->pattern);
-        else if (s->cursor == before) ui_say(app, UI_NORMAL, "The only row that matches %s.", app->pattern);
-        else ui_say(app, UI_NORMAL, "/%s", app->pattern);
+        if (!found)
+            ui_say(app, UI_WARN, "No row here matches %s.", app->pattern);
+        else if (s->cursor == before)
+            ui_say(app, UI_NORMAL, "The only row that matches %s.", app->pattern);
+        else
+            ui_say(app, UI_NORMAL, "/%s", app->pattern);
     }
 }

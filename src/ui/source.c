@@ -1,13 +1,16 @@
-// Sources: arrays of rows described by field tables, so that tables, charts, search and views read layers, runs, params,
-// recipes and the log in one way.
+// Sources: arrays of rows described by field tables, so that tables, charts, search and views read layers, runs,
+// params, recipes and the log in one way.
 #include "ui/state.h"
 
 #include <math.h>
 #include <string.h>
 
-#define F_TEXT(s, name, help) {#name, "", help, BASE_F_TEXT, offsetof(s, name), sizeof(((s *)0)->name)}
-#define F_INT(s, name, unit, help) {#name, unit, help, BASE_F_INT, offsetof(s, name), sizeof(int64_t)}
-#define F_REAL(s, name, unit, help) {#name, unit, help, BASE_F_REAL, offsetof(s, name), sizeof(double)}
+#define F_TEXT(s, name, help)                                                                                          \
+    { #name, "", help, BASE_F_TEXT, offsetof(s, name), sizeof(((s *)0)->name) }
+#define F_INT(s, name, unit, help)                                                                                     \
+    { #name, unit, help, BASE_F_INT, offsetof(s, name), sizeof(int64_t) }
+#define F_REAL(s, name, unit, help)                                                                                    \
+    { #name, unit, help, BASE_F_REAL, offsetof(s, name), sizeof(double) }
 
 // Fields of a layer: base's own (ui_layer starts with the row), then the state.
 static const base_field layer_extra[] = {F_INT(ui_layer, state, "", "waiting, working, done, left as it was, broken")};
@@ -48,26 +51,46 @@ static const base_field log_fields[] = {
     F_TEXT(ui_log_line, text, "what was said"),
 };
 static const base_field param_fields[] = {
-    F_TEXT(base_param_row, name, "name"),          F_TEXT(base_param_row, help, "what it does"),
+    F_TEXT(base_param_row, name, "name"),           F_TEXT(base_param_row, help, "what it does"),
     F_TEXT(base_param_row, choices, "its choices"), F_TEXT(base_param_row, text, "value of a choice"),
-    F_REAL(base_param_row, value, "", "value"),    F_REAL(base_param_row, def, "", "default"),
-    F_REAL(base_param_row, min, "", "least"),      F_REAL(base_param_row, max, "", "most"),
+    F_REAL(base_param_row, value, "", "value"),     F_REAL(base_param_row, def, "", "default"),
+    F_REAL(base_param_row, min, "", "least"),       F_REAL(base_param_row, max, "", "most"),
 };
 static const base_field recipe_fields[] = {
     F_TEXT(ui_recipe_name, name, "name"),
     F_TEXT(ui_recipe_name, about, "what it does"),
 };
 
-static int layer_count(const ui_state *s) { return s->layer_count; }
-static int run_count(const ui_state *s) { return s->run_count; }
-static int log_count(const ui_state *s) { return s->log_count; }
-static int param_count(const ui_state *s) { return s->param_count; }
-static int recipe_count(const ui_state *s) { return s->recipe_count; }
-static const void *layer_rows(const ui_state *s) { return s->layers; }
-static const void *run_rows(const ui_state *s) { return s->runs; }
-static const void *log_rows(const ui_state *s) { return s->log; }
-static const void *param_rows(const ui_state *s) { return s->params; }
-static const void *recipe_rows(const ui_state *s) { return s->recipes; }
+static int layer_count(const ui_state *s) {
+    return s->layer_count;
+}
+static int run_count(const ui_state *s) {
+    return s->run_count;
+}
+static int log_count(const ui_state *s) {
+    return s->log_count;
+}
+static int param_count(const ui_state *s) {
+    return s->param_count;
+}
+static int recipe_count(const ui_state *s) {
+    return s->recipe_count;
+}
+static const void *layer_rows(const ui_state *s) {
+    return s->layers;
+}
+static const void *run_rows(const ui_state *s) {
+    return s->runs;
+}
+static const void *log_rows(const ui_state *s) {
+    return s->log;
+}
+static const void *param_rows(const ui_state *s) {
+    return s->params;
+}
+static const void *recipe_rows(const ui_state *s) {
+    return s->recipes;
+}
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 static const ui_source sources[] = {

@@ -21,7 +21,9 @@ void ui_state_free(ui_state *s) {
     *s = (ui_state){0};
 }
 
-ui_run *ui_state_run(ui_state *s) { return s->run_count ? &s->runs[s->run_count - 1] : NULL; }
+ui_run *ui_state_run(ui_state *s) {
+    return s->run_count ? &s->runs[s->run_count - 1] : NULL;
+}
 
 void ui_state_log(ui_state *s, base_level level, double time, const char *text) {
     if (s->log_count == UI_LOG_LINES) { // forget the older half at once: cheaper than a line at a time
@@ -73,7 +75,8 @@ static bool step_choice(base_param_row *p, int direction) {
 
 bool ui_param_step(base_param_row *p, int direction) {
     if (p->choices[0]) return step_choice(p, direction);
-    // Whole numbers of a small range go one by one; wide ranges and real numbers in about twenty steps, on a round grid.
+    // Whole numbers of a small range go one by one; wide ranges and real numbers in about twenty steps, on a round
+    // grid.
     double span = p->max - p->min, step = 1;
     if (!p->integer) {
         step = isfinite(span) && span > 0 ? span / 20 : fabs(p->def) > 0 ? fabs(p->def) / 10 : 0.1;
@@ -106,7 +109,12 @@ static void settings_text(const ui_state *s, char *out, size_t size) {
 void ui_state_begin(ui_state *s, double now) {
     s->runs = base_realloc(s->runs, (size_t)s->run_count + 1, sizeof *s->runs);
     ui_run *r = &s->runs[s->run_count++];
-    *r = (ui_run){.number = s->run_count, .status = -1, .flips = -1, .samples = -1, .bytes = -1, .bytes_before = -1,
+    *r = (ui_run){.number = s->run_count,
+                  .status = -1,
+                  .flips = -1,
+                  .samples = -1,
+                  .bytes = -1,
+                  .bytes_before = -1,
                   .peak_bytes = -1};
     r->before = r->before_low = r->before_high = r->value = r->low = r->high = NAN;
     r->kl = r->kl_low = r->kl_high = r->ratio = r->bits = r->seconds = NAN;
@@ -118,7 +126,7 @@ void ui_state_begin(ui_state *s, double now) {
     for (int i = 0; i < s->layer_count; i++) {
         ui_layer *l = &s->layers[i];
         l->state = UI_WAITING;
-        l->row.bytes = 0;
+        l->row.bytes = -1; // shown as a dash
         l->row.steps[0] = 0;
         l->row.bits = l->row.weight_error = l->row.output_error = l->row.output_error_held = NAN;
         l->row.chained_error = l->row.chained_error_held = l->row.sqnr_db = l->row.cosine = NAN;
@@ -153,7 +161,10 @@ static void on_plan(ui_state *s, const base_event *e, double now) {
     if (e->index == 0) s->layer_count = 0; // a plan starts: the table is the model's, from its first layer on
     ui_layer *l = layer_at(s, e->layer, true);
     l->row = *e->layer;
-    if (l->row.bytes == 0) l->row.bits = NAN;
+    if (l->row.bytes == 0) {
+        l->row.bytes = -1;
+        l->row.bits = NAN;
+    }
     l->state = UI_WAITING;
 }
 
@@ -258,7 +269,8 @@ static void on_run_end(ui_state *s, const base_event *e, double now) {
         if (l->state == UI_WORKING) l->state = e->status == BASE_FAILED ? UI_BROKEN : UI_LEFT_OVER;
         if (l->state == UI_WAITING && s->job == UI_RUNNING && e->status != BASE_OK) l->state = UI_LEFT_OVER;
     }
-    if (e->status != BASE_OK && e->text) ui_state_log(s, e->status == BASE_FAILED ? BASE_ERROR : BASE_WARN, e->time, e->text);
+    if (e->status != BASE_OK && e->text)
+        ui_state_log(s, e->status == BASE_FAILED ? BASE_ERROR : BASE_WARN, e->time, e->text);
     s->current = -1;
     s->eta = NAN;
     ui_run *r = ui_state_run(s);
@@ -277,10 +289,12 @@ static void on_run_end(ui_state *s, const base_event *e, double now) {
 
 typedef void (*event_function)(ui_state *s, const base_event *e, double now);
 static const event_function on_event[BASE_EV_KINDS] = {
-    [BASE_EV_LOG] = on_log,           [BASE_EV_PLAN] = on_plan,   [BASE_EV_PROGRESS] = on_progress,
-    [BASE_EV_LAYER_BEGIN] = on_layer_begin, [BASE_EV_STEP] = on_layer, [BASE_EV_LAYER_END] = on_layer,
-    [BASE_EV_TRAIN] = on_train,       [BASE_EV_MODEL] = on_model, [BASE_EV_SAVED] = on_saved,
-    [BASE_EV_SEED] = on_seed,         [BASE_EV_RUN_END] = on_run_end,
+    [BASE_EV_LOG] = on_log,           [BASE_EV_PLAN] = on_plan,
+    [BASE_EV_PROGRESS] = on_progress, [BASE_EV_LAYER_BEGIN] = on_layer_begin,
+    [BASE_EV_STEP] = on_layer,        [BASE_EV_LAYER_END] = on_layer,
+    [BASE_EV_TRAIN] = on_train,       [BASE_EV_MODEL] = on_model,
+    [BASE_EV_SAVED] = on_saved,       [BASE_EV_SEED] = on_seed,
+    [BASE_EV_RUN_END] = on_run_end,
 };
 
 void ui_state_event(ui_state *s, const base_event *e, double now) {

@@ -8,7 +8,7 @@ typedef enum ui_layer_state { UI_WAITING, UI_WORKING, UI_DONE, UI_LEFT_OVER, UI_
 
 typedef struct ui_layer {
     base_layer_row row;
-    int64_t state;  // ui_layer_state
+    int64_t state; // ui_layer_state
 } ui_layer;
 
 // A run of this session, as a row with fields. Figures are NaN, counts -1, until measured.
@@ -17,16 +17,16 @@ typedef struct ui_run {
     char recipe[64], settings[256]; // "bits=4 group=64"
     char model[96], data[96], metric[24], state[24], message[512];
     char saved[256], hash[40];
-    double before, before_low, before_high;  // metric of the original
-    double value, low, high;                 // metric after
+    double before, before_low, before_high; // metric of the original
+    double value, low, high;                // metric after
     double kl, kl_low, kl_high;
     int64_t flips, samples;
-    int64_t bytes, bytes_before;             // of all tensors
+    int64_t bytes, bytes_before; // of all tensors
     double ratio, bits;
     double seconds;
     int64_t peak_bytes;
-    int64_t status;                          // base_status; -1 while it runs
-    ui_layer *layers;                        // a copy of the table as the run left it
+    int64_t status;   // base_status; -1 while it runs
+    ui_layer *layers; // a copy of the table as the run left it
     int layer_count;
 } ui_run;
 
@@ -47,14 +47,14 @@ typedef enum ui_job_kind { UI_IDLE, UI_INSPECTING, UI_RUNNING } ui_job_kind;
 typedef struct ui_state {
     ui_layer *layers;
     int layer_count, layer_capacity;
-    int current;               // layer being worked on, -1
-    int finished;              // layers done in this run
+    int current;  // layer being worked on, -1
+    int finished; // layers done in this run
     ui_run *runs;
     int run_count;
-    ui_log_line *log;          // oldest first
+    ui_log_line *log; // oldest first
     int log_count;
     int64_t log_dropped;
-    base_param_row *params;    // of the recipe as loaded: the screen's own values
+    base_param_row *params; // of the recipe as loaded: the screen's own values
     int param_count;
     ui_recipe_name *recipes;
     int recipe_count;
@@ -63,8 +63,8 @@ typedef struct ui_state {
     bool stopping;
     char phase[96];
     int64_t done, of;
-    double eta, eta_at;        // seconds left, and when that was said
-    double loss, began, job_time;  // training loss; clock at start; time of the last event
+    double eta, eta_at;           // seconds left, and when that was said
+    double loss, began, job_time; // training loss; clock at start; time of the last event
 } ui_state;
 
 void ui_state_init(ui_state *s);
@@ -73,8 +73,8 @@ void ui_state_free(ui_state *s);
 void ui_state_begin(ui_state *s, double now);
 void ui_state_event(ui_state *s, const base_event *e, double now);
 void ui_state_log(ui_state *s, base_level level, double time, const char *text);
-void ui_state_params(ui_state *s, const base_param_row *params, size_t count);  // copied
-ui_run *ui_state_run(ui_state *s);  // the newest; NULL: none
+void ui_state_params(ui_state *s, const base_param_row *params, size_t count); // copied
+ui_run *ui_state_run(ui_state *s);                                             // the newest; NULL: none
 char *ui_param_text(const base_param_row *p, char *out, size_t size);
 // One step up or down; false at the end of the range.
 bool ui_param_step(base_param_row *p, int direction);
@@ -87,7 +87,7 @@ typedef struct ui_source {
     size_t field_count, stride;
     int (*count)(const ui_state *s);
     const void *(*rows)(const ui_state *s);
-    const char *key;  // the field that search looks in
+    const char *key; // the field that search looks in
 } ui_source;
 const ui_source *ui_source_find(const char *name);
 const base_field *ui_source_field(const ui_source *source, const char *name);

@@ -131,7 +131,8 @@ void ui_strip_draw(ui_area a, const ui_look *look, const ui_source *source, cons
         double worst = NAN, number, working = 0;
         for (int i = from; i < to; i++) {
             if (ui_source_number(source, look->state, i, field, &number) && !(number <= worst)) worst = number;
-            if (state && ui_source_number(source, look->state, i, state, &number) && (int)number == UI_WORKING) working = 1;
+            if (state && ui_source_number(source, look->state, i, state, &number) && (int)number == UI_WORKING)
+                working = 1;
         }
         double place = ui_fraction(worst, low, high);
         int shade = !isfinite(place) || place < 0 ? 0 : place >= 1 ? 3 : (int)(place * 4);

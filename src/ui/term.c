@@ -22,10 +22,10 @@ static struct {
     SCREEN *screen;
     bool open, ascii, mouse;
     struct termios saved;
-    ui_grid shown;     // what the terminal shows
+    ui_grid shown; // what the terminal shows
     bool forget;
     int wake[2];
-    char farewell[256];  // written when there is no time for curses
+    char farewell[256]; // written when there is no time for curses
     size_t farewell_bytes;
     void *alternate_stack;
 } term;
@@ -98,8 +98,12 @@ static void signals_close(void) {
     term.alternate_stack = NULL;
 }
 
-int ui_term_wake_fd(void) { return term.wake[0]; }
-int ui_term_end_signal(void) { return got_end; }
+int ui_term_wake_fd(void) {
+    return term.wake[0];
+}
+int ui_term_end_signal(void) {
+    return got_end;
+}
 
 unsigned ui_term_signals(void) {
     char sink[64];
@@ -176,10 +180,11 @@ static bool check_terminal(base_err *err) {
     const char *name = getenv("TERM");
     int status = 0;
     if (!name || !name[0] || setupterm(name, STDOUT_FILENO, &status) != OK)
-        return base_fail_as(err, BASE_USAGE,
-                            "The screen cannot be shown: TERM is %s%s, which the terminal database does not know; set it "
-                            "to your terminal's name (for example xterm-256color) or use `vise run RECIPE`.",
-                            name && name[0] ? "" : "not set", name ? name : "");
+        return base_fail_as(
+            err, BASE_USAGE,
+            "The screen cannot be shown: TERM is %s%s, which the terminal database does not know; set it "
+            "to your terminal's name (for example xterm-256color) or use `vise run RECIPE`.",
+            name && name[0] ? "" : "not set", name ? name : "");
     const char *move = tigetstr("cup"), *clear = tigetstr("clear");
     bool able = move && move != (const char *)-1 && clear && clear != (const char *)-1;
     del_curterm(cur_term);
@@ -243,7 +248,9 @@ void ui_term_close(void) {
     close(term.wake[1]);
 }
 
-bool ui_term_ascii(void) { return term.ascii; }
+bool ui_term_ascii(void) {
+    return term.ascii;
+}
 
 void ui_term_size(int *w, int *h) {
     struct winsize size = {0};
@@ -258,7 +265,9 @@ void ui_term_size(int *w, int *h) {
 
 // ---- output ------------------------------------------------------------------------------------
 
-void ui_term_forget(void) { term.forget = true; }
+void ui_term_forget(void) {
+    term.forget = true;
+}
 
 static bool same_cell(const ui_cell *a, const ui_cell *b) {
     return a->ch == b->ch && a->style == b->style && a->reverse == b->reverse;
@@ -288,7 +297,8 @@ void ui_term_show(const ui_grid *g, int cursor_x, int cursor_y) {
             if (same_cell(&g->cells[i], &old->cells[i])) continue;
             if (g->cells[i].ch) send_cell(&g->cells[i], x, y);
             // A wide character is sent whole: its right half changed means the left one is sent again.
-            else if (x > 0 && same_cell(&g->cells[i - 1], &old->cells[i - 1])) send_cell(&g->cells[i - 1], x - 1, y);
+            else if (x > 0 && same_cell(&g->cells[i - 1], &old->cells[i - 1]))
+                send_cell(&g->cells[i - 1], x - 1, y);
         }
     }
     memcpy(old->cells, g->cells, (size_t)g->w * (size_t)g->h * sizeof *g->cells);
@@ -314,11 +324,21 @@ void ui_term_mark(void) {
 static const struct {
     int curses, key;
 } key_table[] = {
-    {KEY_UP, UI_KEY_UP},         {KEY_DOWN, UI_KEY_DOWN},        {KEY_LEFT, UI_KEY_LEFT},
-    {KEY_RIGHT, UI_KEY_RIGHT},   {KEY_PPAGE, UI_KEY_PAGE_UP},    {KEY_NPAGE, UI_KEY_PAGE_DOWN},
-    {KEY_HOME, UI_KEY_HOME},     {KEY_END, UI_KEY_END},          {KEY_DC, UI_KEY_DELETE},
-    {KEY_BTAB, UI_KEY_BACK_TAB}, {KEY_BACKSPACE, UI_KEY_BACKSPACE}, {KEY_ENTER, UI_KEY_ENTER},
-    {KEY_A1, UI_KEY_HOME},       {KEY_A3, UI_KEY_PAGE_UP},       {KEY_C1, UI_KEY_END},
+    {KEY_UP, UI_KEY_UP},
+    {KEY_DOWN, UI_KEY_DOWN},
+    {KEY_LEFT, UI_KEY_LEFT},
+    {KEY_RIGHT, UI_KEY_RIGHT},
+    {KEY_PPAGE, UI_KEY_PAGE_UP},
+    {KEY_NPAGE, UI_KEY_PAGE_DOWN},
+    {KEY_HOME, UI_KEY_HOME},
+    {KEY_END, UI_KEY_END},
+    {KEY_DC, UI_KEY_DELETE},
+    {KEY_BTAB, UI_KEY_BACK_TAB},
+    {KEY_BACKSPACE, UI_KEY_BACKSPACE},
+    {KEY_ENTER, UI_KEY_ENTER},
+    {KEY_A1, UI_KEY_HOME},
+    {KEY_A3, UI_KEY_PAGE_UP},
+    {KEY_C1, UI_KEY_END},
     {KEY_C3, UI_KEY_PAGE_DOWN},
 };
 
@@ -326,10 +346,14 @@ static int mouse_key(ui_mouse *mouse) {
     MEVENT e;
     if (getmouse(&e) != OK) return UI_KEY_NONE;
     *mouse = (ui_mouse){e.x, e.y, UI_MOUSE_CLICK};
-    if (e.bstate & BUTTON4_PRESSED) mouse->action = UI_MOUSE_UP;
-    else if (e.bstate & BUTTON5_PRESSED) mouse->action = UI_MOUSE_DOWN;
-    else if (e.bstate & BUTTON1_DOUBLE_CLICKED) mouse->action = UI_MOUSE_OPEN;
-    else if (!(e.bstate & BUTTON1_PRESSED)) return UI_KEY_NONE;
+    if (e.bstate & BUTTON4_PRESSED)
+        mouse->action = UI_MOUSE_UP;
+    else if (e.bstate & BUTTON5_PRESSED)
+        mouse->action = UI_MOUSE_DOWN;
+    else if (e.bstate & BUTTON1_DOUBLE_CLICKED)
+        mouse->action = UI_MOUSE_OPEN;
+    else if (!(e.bstate & BUTTON1_PRESSED))
+        return UI_KEY_NONE;
     return UI_KEY_MOUSE;
 }
 

@@ -24,7 +24,7 @@ enum {
     UI_KEY_DELETE,
     UI_KEY_BACK_TAB,
     UI_KEY_MOUSE,
-    UI_KEY_F1,  // .. F12
+    UI_KEY_F1, // .. F12
     UI_KEY_F12 = UI_KEY_F1 + 11,
 };
 
@@ -38,24 +38,24 @@ typedef struct ui_mouse {
 enum { UI_SIGNAL_RESIZE = 1, UI_SIGNAL_STOP = 2, UI_SIGNAL_INTERRUPT = 4, UI_SIGNAL_END = 8 };
 
 bool ui_term_open(const ui_options *options, base_err *err);
-void ui_term_close(void);          // safe to call twice
+void ui_term_close(void); // safe to call twice
 bool ui_term_ascii(void);
 void ui_term_size(int *w, int *h); // asks the terminal and tells curses
 // Send what changed since the last call. cursor_x < 0: no cursor.
 void ui_term_show(const ui_grid *g, int cursor_x, int cursor_y);
-void ui_term_forget(void);         // the next show sends everything
-int ui_term_key(ui_mouse *mouse);  // UI_KEY_NONE: nothing waits; never blocks longer than an escape sequence
-bool ui_term_gone(short revents);  // after poll on stdin: the terminal has vanished
-int ui_term_wake_fd(void);         // readable after a signal
+void ui_term_forget(void);        // the next show sends everything
+int ui_term_key(ui_mouse *mouse); // UI_KEY_NONE: nothing waits; never blocks longer than an escape sequence
+bool ui_term_gone(short revents); // after poll on stdin: the terminal has vanished
+int ui_term_wake_fd(void);        // readable after a signal
 unsigned ui_term_signals(void);
-int ui_term_end_signal(void);      // SIGTERM or SIGHUP when UI_SIGNAL_END came
-void ui_term_suspend(bool group);  // give the terminal back and stop; returns when continued
+int ui_term_end_signal(void);     // SIGTERM or SIGHUP when UI_SIGNAL_END came
+void ui_term_suspend(bool group); // give the terminal back and stop; returns when continued
 // After a frame: tell a program that drives us that the screen is up to date (an OSC that terminals ignore).
 void ui_term_mark(void);
 
 // theme.c
-void ui_theme_open(ui_colours colours);      // after curses started
-void ui_theme_apply(ui_style style, bool reverse);  // attributes for what is written next
-const char *ui_theme_colours(void);          // "256", "8", "none"
+void ui_theme_open(ui_colours colours);            // after curses started
+void ui_theme_apply(ui_style style, bool reverse); // attributes for what is written next
+const char *ui_theme_colours(void);                // "256", "8", "none"
 
 #endif

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 
 typedef struct theme_row {
-    short c256, c8;   // foreground, -1: the terminal's own
-    attr_t with, without;  // attributes with colours, without
+    short c256, c8;       // foreground, -1: the terminal's own
+    attr_t with, without; // attributes with colours, without
 } theme_row;
 
 static const theme_row base_rows[UI_MARK] = {
@@ -30,12 +30,14 @@ static const theme_row base_rows[UI_MARK] = {
     [UI_PROMPT_BAD] = {160, COLOR_RED, A_BOLD | A_REVERSE, A_REVERSE},
 };
 static const short mark_256[UI_MARK_COUNT] = {37, 172, 97, 71, 168, 67};
-static const short mark_8[UI_MARK_COUNT] = {COLOR_CYAN, COLOR_YELLOW, COLOR_MAGENTA, COLOR_GREEN, COLOR_RED, COLOR_BLUE};
+static const short mark_8[UI_MARK_COUNT] = {COLOR_CYAN,  COLOR_YELLOW, COLOR_MAGENTA,
+                                            COLOR_GREEN, COLOR_RED,    COLOR_BLUE};
 // viridis (Smith and van der Walt 2015) from 0.22 to 0.95, where it shows on dark and on light, as the nearest colours
 // of the 6x6x6 cube in CIELAB.
 static const short ramp_256[UI_RAMP_COUNT] = {61, 61, 24, 31, 30, 37, 36, 35, 77, 113, 148, 184};
-static const short ramp_8[UI_RAMP_COUNT] = {COLOR_BLUE,  COLOR_BLUE,  COLOR_BLUE,  COLOR_CYAN,  COLOR_CYAN,   COLOR_CYAN,
-                                            COLOR_GREEN, COLOR_GREEN, COLOR_GREEN, COLOR_YELLOW, COLOR_YELLOW, COLOR_YELLOW};
+static const short ramp_8[UI_RAMP_COUNT] = {COLOR_BLUE,  COLOR_BLUE,   COLOR_BLUE,   COLOR_CYAN,
+                                            COLOR_CYAN,  COLOR_CYAN,   COLOR_GREEN,  COLOR_GREEN,
+                                            COLOR_GREEN, COLOR_YELLOW, COLOR_YELLOW, COLOR_YELLOW};
 
 static attr_t attributes[UI_STYLES];
 static short pairs[UI_STYLES];
@@ -81,4 +83,6 @@ void ui_theme_apply(ui_style style, bool reverse) {
     attr_set(a, pair, NULL);
 }
 
-const char *ui_theme_colours(void) { return depth == 256 ? "256" : depth == 8 ? "8" : "none"; }
+const char *ui_theme_colours(void) {
+    return depth == 256 ? "256" : depth == 8 ? "8" : "none";
+}

@@ -12,9 +12,11 @@
 #include "ui/app.h"
 
 #define FRAME_SECONDS (1.0 / 60)
-enum { TICK_MS = 250 };  // while a job goes on: elapsed time and the turning sign
+enum { TICK_MS = 250 }; // while a job goes on: elapsed time and the turning sign
 
-double ui_now(const ui_app *app) { return app->options->clock ? app->options->clock() : base_now(); }
+double ui_now(const ui_app *app) {
+    return app->options->clock ? app->options->clock() : base_now();
+}
 
 void ui_say(ui_app *app, ui_style style, const char *fmt, ...) {
     char text[sizeof app->message];
@@ -63,8 +65,10 @@ static void take_keys(ui_app *app) {
     ui_mouse mouse;
     int key;
     while (!app->quit && (key = ui_term_key(&mouse)) != UI_KEY_NONE) {
-        if (key == UI_KEY_MOUSE) ui_mouse_press(app, &mouse);
-        else ui_key_press(app, key);
+        if (key == UI_KEY_MOUSE)
+            ui_mouse_press(app, &mouse);
+        else
+            ui_key_press(app, key);
     }
 }
 
@@ -120,7 +124,8 @@ static bool app_open(ui_app *app, base_err *err) {
     if (!ui_runner_open(app, err)) return false;
     ui_views_open(app);
     if (!app->message[0])
-        ui_say(app, UI_NORMAL, "Enter runs %s. ? shows every key.", app->state.recipe[0] ? app->state.recipe : "the recipe");
+        ui_say(app, UI_NORMAL, "Enter runs %s. ? shows every key.",
+               app->state.recipe[0] ? app->state.recipe : "the recipe");
     return true;
 }
 

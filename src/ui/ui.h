@@ -12,24 +12,24 @@ typedef enum ui_colours { UI_COLOURS_AUTO, UI_COLOURS_256, UI_COLOURS_8, UI_COLO
 
 // NULL and zero are the defaults. Strings are borrowed for the call.
 typedef struct ui_options {
-    const char *model;         // file or folder; NULL: what the recipe opens, shown as the shipped digits CNN
-    const char *data;          // folder, descriptor or file; NULL: what the recipe opens
-    const char *arch;          // architecture, NULL: recognised
-    const char *recipe;        // file or name of a shipped recipe; NULL: "w4"
-    const char *const *sets;   // "name=value" for the recipe's params
+    const char *model;       // file or folder; NULL: what the recipe opens, shown as the shipped digits CNN
+    const char *data;        // folder, descriptor or file; NULL: what the recipe opens
+    const char *arch;        // architecture, NULL: recognised
+    const char *recipe;      // file or name of a shipped recipe; NULL: "w4"
+    const char *const *sets; // "name=value" for the recipe's params
     int set_count;
-    const char *out;           // folder save() writes below; NULL: "out"
-    uint64_t seed;             // added to every seed the recipe does not state
-    const char *state_dir;     // history; NULL: the user's state folder
-    const char *script;        // file of keys and commands played at the start, see docs
-    const char *views;         // folder of views; NULL: the shipped views/
-    ui_colours colours;        // AUTO: NO_COLOR, then what the terminal has
-    bool ascii;                // no character outside ASCII, whatever the locale says
+    const char *out;       // folder save() writes below; NULL: "out"
+    uint64_t seed;         // added to every seed the recipe does not state
+    const char *state_dir; // history; NULL: the user's state folder
+    const char *script;    // file of keys and commands played at the start, see docs
+    const char *views;     // folder of views; NULL: the shipped views/
+    ui_colours colours;    // AUTO: NO_COLOR, then what the terminal has
+    bool ascii;            // no character outside ASCII, whatever the locale says
     bool no_mouse;
     // Replace the recipe's run and the clock, so that tests draw the same screen each time. NULL: the real ones.
     session_body body;
     void *body_context;
-    double (*clock)(void);     // seconds, any origin
+    double (*clock)(void); // seconds, any origin
 } ui_options;
 
 // Shows the screen until the user leaves. Refuses (BASE_USAGE, a sentence in err) where there is no terminal, or one

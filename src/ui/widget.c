@@ -50,8 +50,7 @@ static void draw_control(ui_area a, int x, int y, const base_param_row *p, bool 
     if (track > 24) track = 24;
     x = ui_put(a, x + 1, y, UI_DIM, low) + 1;
     int at = (int)((p->value - p->min) / (p->max - p->min) * (track - 1) + 0.5);
-    for (int i = 0; i < track; i++)
-        ui_char(a, x + i, y, i == at ? UI_ACCENT : UI_RULE, i == at ? 0x25CF : 0x2500);
+    for (int i = 0; i < track; i++) ui_char(a, x + i, y, i == at ? UI_ACCENT : UI_RULE, i == at ? 0x25CF : 0x2500);
     ui_put(a, x + track + 1, y, UI_DIM, high);
 }
 

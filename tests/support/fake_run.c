@@ -12,18 +12,23 @@
 typedef struct fake_layer {
     const char *name, *kind, *shape;
     int64_t weights;
-    double own, chained;  // relative output errors at four bits
+    double own, chained; // relative output errors at four bits
 } fake_layer;
 
 static const fake_layer layers[] = {
-    {"conv1", "conv2d", "16x1x3x3", 144, 0.0021, 0.0021},       {"stage1.conv", "conv2d", "32x16x3x3", 4608, 0.0048, 0.0071},
-    {"stage2.conv", "conv2d", "64x32x3x3", 18432, 0.0034, 0.011}, {"stage3.conv", "conv2d", "64x64x3x3", 36864, 0.0093, 0.024},
-    {"head.fc1", "linear", "128x256", 32768, 0.00042, 0.031},   {"head.fc2", "linear", "64x128", 8192, 0.000018, 0.017},
+    {"conv1", "conv2d", "16x1x3x3", 144, 0.0021, 0.0021},
+    {"stage1.conv", "conv2d", "32x16x3x3", 4608, 0.0048, 0.0071},
+    {"stage2.conv", "conv2d", "64x32x3x3", 18432, 0.0034, 0.011},
+    {"stage3.conv", "conv2d", "64x64x3x3", 36864, 0.0093, 0.024},
+    {"head.fc1", "linear", "128x256", 32768, 0.00042, 0.031},
+    {"head.fc2", "linear", "64x128", 8192, 0.000018, 0.017},
     {"head.out", "linear", "10x64", 640, 0.13, 0.21},
 };
 enum { LAYERS = sizeof layers / sizeof *layers };
 
-double fake_clock(void) { return 1000; }
+double fake_clock(void) {
+    return 1000;
+}
 
 static base_layer_row row_of(int i, bool finished, double harder) {
     const fake_layer *l = &layers[i];
@@ -49,11 +54,14 @@ static base_layer_row row_of(int i, bool finished, double harder) {
 }
 
 // The time of an event is the job's own: a job that began just now says 0.00 each time.
-static void at_zero(base_job *job) { job->start = base_now(); }
+static void at_zero(base_job *job) {
+    job->start = base_now();
+}
 
 static void tell_layer(base_job *job, base_event_kind kind, int i, bool finished, double harder) {
     base_layer_row r = row_of(i, finished, harder);
-    base_emit(job, (base_event){.kind = kind, .layer = &r, .index = i, .total = LAYERS, .text = "4 bits, groups of 64"});
+    base_emit(job,
+              (base_event){.kind = kind, .layer = &r, .index = i, .total = LAYERS, .text = "4 bits, groups of 64"});
 }
 
 static void tell_begin(base_job *job) {
@@ -75,9 +83,20 @@ static void tell_layers(base_job *job, int from, int to, double harder) {
 }
 
 static void tell_end(base_job *job, double harder) {
-    base_model_row m = {.samples = 360, .value = 98.33, .low = 96.4, .high = 99.2, .loss = 0.061, .kl = NAN, .kl_low = NAN,
-                        .kl_high = NAN, .flips = -1, .bytes = 408224, .header_bytes = 1192, .bits = 32,
-                        .peak_bytes = 3145728, .seconds = 0.5};
+    base_model_row m = {.samples = 360,
+                        .value = 98.33,
+                        .low = 96.4,
+                        .high = 99.2,
+                        .loss = 0.061,
+                        .kl = NAN,
+                        .kl_low = NAN,
+                        .kl_high = NAN,
+                        .flips = -1,
+                        .bytes = 408224,
+                        .header_bytes = 1192,
+                        .bits = 32,
+                        .peak_bytes = 3145728,
+                        .seconds = 0.5};
     snprintf(m.label, sizeof m.label, "original");
     snprintf(m.data, sizeof m.data, "digits/test");
     snprintf(m.metric, sizeof m.metric, "top1");
@@ -95,7 +114,10 @@ static void tell_end(base_job *job, double harder) {
     base_emit(job, (base_event){.kind = BASE_EV_MODEL, .model = &m});
     at_zero(job);
     base_log(job, BASE_WARN, "head.out: one layer carries most of the error");
-    base_emit(job, (base_event){.kind = BASE_EV_SAVED, .text = "out/w4.safetensors", .done = m.bytes + 1192, .of = 1192,
+    base_emit(job, (base_event){.kind = BASE_EV_SAVED,
+                                .text = "out/w4.safetensors",
+                                .done = m.bytes + 1192,
+                                .of = 1192,
                                 .hash = "0123456789abcdef0123456789abcdef"});
 }
 

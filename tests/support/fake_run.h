@@ -7,15 +7,15 @@
 
 #include "base/base.h"
 
-enum { FAKE_STAGES = 4 };  // begun and calibrating; half of the layers; the other half; figures and the end
+enum { FAKE_STAGES = 4 }; // begun and calibrating; half of the layers; the other half; figures and the end
 
 typedef struct fake_run {
-    int gate, answer;   // file descriptors; gate -1: no waiting
-    int told;           // runs so far: each later one compresses a little harder
-    double burn;        // seconds to keep `threads` threads busy, sending progress as fast as it goes
+    int gate, answer; // file descriptors; gate -1: no waiting
+    int told;         // runs so far: each later one compresses a little harder
+    double burn;      // seconds to keep `threads` threads busy, sending progress as fast as it goes
     int threads;
-    int crash;          // signal to raise in stage 2, 0: none
-    bool stubborn;      // ignore the cancel flag until the story ends
+    int crash;     // signal to raise in stage 2, 0: none
+    bool stubborn; // ignore the cancel flag until the story ends
 } fake_run;
 
 bool fake_run_body(void *context, base_job *job, base_err *err);

@@ -7,7 +7,7 @@ local view = { title = "Layers", order = 1, column = "left", priority = 10, weig
 -- part is the layer's own error, the shade behind it what arrives from the layers before on top of that.
 local columns = {
   { field = "state", title = " ", as = "state", width = 1 },
-  { field = "name", title = "layer", width = 10, grow = 2, align = "tail" },
+  { field = "name", title = "layer", width = 12, grow = 2, align = "tail" },
   { field = "shape", title = "shape", width = 12, drop = 6 },
   { field = "weights", title = "params", as = "count", width = 8, drop = 5 },
   { field = "bits", title = "bits", as = "bits", width = 5 },

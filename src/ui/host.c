@@ -87,7 +87,7 @@ HOST(h_size) {
 static bool style_of(const char *name, ui_style *style, base_err *err) {
     static const struct {
         const char *name;
-        ui_style style = UI_NORMAL;
+        ui_style style;
     } table[] = {{"normal", UI_NORMAL}, {"dim", UI_DIM},   {"strong", UI_STRONG}, {"accent", UI_ACCENT},
                  {"good", UI_GOOD},     {"warn", UI_WARN}, {"bad", UI_BAD},       {"key", UI_KEY}};
     const char *names[8];

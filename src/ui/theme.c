@@ -5,6 +5,7 @@
 
 #include <curses.h>
 #include <stdlib.h>
+#include <term.h>
 
 typedef struct theme_row {
     short c256, c8;       // foreground, -1: the terminal's own
@@ -51,7 +52,8 @@ static theme_row row_of(int style) {
 
 static int depth_wanted(ui_colours colours) {
     const char *no_colour = getenv("NO_COLOR");
-    int have = !has_colors() ? 0 : COLORS >= 256 ? 256 : COLORS >= 8 ? 8 : 0;
+    int count = has_colors() ? tigetnum("colors") : 0; // COLORS is known only after start_color
+    int have = count >= 256 ? 256 : count >= 8 ? 8 : 0;
     if (colours == UI_COLOURS_NONE) return 0;
     if (colours == UI_COLOURS_AUTO) return no_colour && no_colour[0] ? 0 : have;
     int asked = colours == UI_COLOURS_256 ? 256 : 8;

@@ -53,7 +53,7 @@ void ui_views_open(ui_app *app) {
         ui_view *v = &app->views[app->view_count++];
         *v = (ui_view){.path = base_join(folder, names[i])};
         snprintf(v->name, sizeof v->name, "%.*s", (int)(strlen(names[i]) - 4), names[i]);
-        snprintf(v->title, sizeof v->title, "%s", v->name);
+        base_clean(v->title, sizeof v->title, v->name);
         view_load(app, v);
     }
     if (names) base_names_free(names, count);

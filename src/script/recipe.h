@@ -1,0 +1,102 @@
+// Private to script/: the recipe language. recipe.c loads and runs, recipe_declare.c has recipe{} and param(),
+// recipe_open.c the handles of models, datasets and views, recipe_steps.c steps, rules and plans, recipe_work.c
+// compress, evaluate and report, recipe_save.c save, recipe_train.c train and new_model.
+//
+// A recipe is run twice: once for its declarations, until the first call that would do work, and once for real.
+// Handles are userdata that exist, empty, before what they hold is acquired, so an error can be raised anywhere.
+#ifndef VISE_SCRIPT_RECIPE_H
+#define VISE_SCRIPT_RECIPE_H
+
+#include "script/sandbox.h"
+
+// Seconds of Lua that may pass between two calls that do work, and for reading the declarations.
+static const double recipe_seconds = 10, recipe_declare_seconds = 2;
+
+typedef struct recipe_run {
+    script_recipe *declare;       // being filled; NULL when running for real
+    const script_recipe *recipe;  // path, text and params
+    const script_run_options *options;
+    base_job *job;
+    bool named;                   // recipe{} was called
+    bool working;                 // a call that does work was reached
+    int asked;                    // params asked for so far
+} recipe_run;
+recipe_run *recipe_of(lua_State *L);
+
+// First thing in every function that does work: ends a run for declarations, and gives a new time allowance.
+void recipe_work(lua_State *L, const char *function);
+// Last thing after C work: a new allowance, and the error raised unless `ok`.
+void recipe_done(lua_State *L, bool ok, const base_err *err);
+
+// ---- handles -----------------------------------------------------------------------------------
+
+#define RECIPE_MODEL "vise.model"
+#define RECIPE_DATA "vise.dataset"
+#define RECIPE_VIEW "vise.view"
+#define RECIPE_STEP "vise.step"
+#define RECIPE_RULE "vise.rule"
+
+typedef struct recipe_model {
+    model *m;
+    char *path;               // as opened; NULL for a new model
+    compress_result *result;  // NULL: as opened or trained
+    compress_result *identity; // the model as it is, for its sizes; made when first needed
+    bool trained;
+    char trained_on[96];      // name of the dataset
+} recipe_model;
+// user value 1 of the handle: table of figures of the original by view label.
+
+typedef struct recipe_data {
+    data_set *set;  // NULL: no data at hand
+    char *path;
+    char why[256];  // set NULL: why
+} recipe_data;
+
+typedef struct recipe_view {
+    data_view *v;   // NULL: no data at hand
+    data_part part; // where its samples come from; DATA_ALL: mixed
+    char why[256];
+} recipe_view;
+// user value 1 of a view: its dataset, which outlives it.
+
+recipe_model *recipe_check_model(lua_State *L, int index);  // open, or raises
+recipe_view *recipe_check_view(lua_State *L, int index);
+// The view in field `key` of the table at `index`, pushed; NULL and nil pushed when the field is absent or false.
+recipe_view *recipe_field_view(lua_State *L, int index, const char *function, const char *key);
+recipe_model *recipe_new_model_handle(lua_State *L);  // pushed, empty
+// A view of the dataset at `data_index`, pushed, empty.
+recipe_view *recipe_new_view_handle(lua_State *L, int data_index);
+
+// Which samples this recipe has used for what, so that figures on them are not taken for honest ones.
+void recipe_note_use(lua_State *L, int view_index, const char *role);
+void recipe_warn_uses(lua_State *L, const recipe_view *view, const char *function);
+
+// ---- paths -------------------------------------------------------------------------------------
+
+// The file or folder `path` names: from the working directory, then from Vise's home. Pushes it; raises when it is
+// missing or outside the folders a recipe may read. `function` and `what` are for messages.
+const char *recipe_read_path(lua_State *L, const char *function, const char *path);
+bool recipe_may_read(lua_State *L, const char *path);
+// Where save(net, path) writes: below the out folder, or raises. Pushes it.
+const char *recipe_out_path(lua_State *L, const char *path);
+
+// ---- arguments ---------------------------------------------------------------------------------
+
+// Fill values from the named fields of the table at `index`; fields in `also` (NULL-ended, may be NULL) are left alone.
+// Raises on unknown names, wrong types and ranges.
+void recipe_read_args(lua_State *L, int index, const char *owner, const base_arg *args, size_t count,
+                      base_value *values, const char *const *also);
+uint64_t recipe_seed(lua_State *L, bool given, double stated, uint64_t otherwise, const char *what);  // and its event
+void recipe_figures_push(lua_State *L, const base_model_row *row);
+
+// ---- the functions of each file ----------------------------------------------------------------
+
+extern const luaL_Reg recipe_declare_functions[], recipe_open_functions[], recipe_step_functions[],
+    recipe_work_functions[], recipe_save_functions[], recipe_train_functions[];
+int recipe_open_handles(lua_State *L);  // lua_CFunction: metatables
+int recipe_open_steps(lua_State *L);
+// The compress_plan written in the table at `index`; the views stay owned by their handles, left on the stack. The plan
+// is pushed as a handle that frees it.
+compress_plan *recipe_plan(lua_State *L, int index, const recipe_model *net);
+
+#endif

@@ -114,10 +114,14 @@ static void source_line(const script_chunk *c, int line, char out[100]) {
 
 static void status_text(script_box *box, int status) {
     char size[24];
-    if (status == LUA_ERRMEM)
-        snprintf(box->message, sizeof box->message, "the %s needs more than %s of Lua memory", box->owner,
-                 base_bytes_text(size, (double)box->limit));
-    else if (status == LUA_ERRERR)
+    if (status == LUA_ERRMEM) {
+        snprintf(box->message, sizeof box->message,
+                 "the %s needs more than %s of Lua memory (a table or text that grows without end, or a function that "
+                 "calls itself?)",
+                 box->owner, base_bytes_text(size, (double)box->limit));
+        box->line = box->seen_line;
+        box->chunk = box->seen_chunk;
+    } else if (status == LUA_ERRERR)
         snprintf(box->message, sizeof box->message, "an error arose while another was being handled");
 }
 

@@ -13,13 +13,13 @@
 static const double recipe_seconds = 10, recipe_declare_seconds = 2;
 
 typedef struct recipe_run {
-    script_recipe *declare;       // being filled; NULL when running for real
-    const script_recipe *recipe;  // path, text and params
+    script_recipe *declare;      // being filled; NULL when running for real
+    const script_recipe *recipe; // path, text and params
     const script_run_options *options;
     base_job *job;
-    bool named;                   // recipe{} was called
-    bool working;                 // a call that does work was reached
-    int asked;                    // params asked for so far
+    bool named;   // recipe{} was called
+    bool working; // a call that does work was reached
+    int asked;    // params asked for so far
 } recipe_run;
 recipe_run *recipe_of(lua_State *L);
 
@@ -38,18 +38,18 @@ void recipe_done(lua_State *L, bool ok, const base_err *err);
 
 typedef struct recipe_model {
     model *m;
-    char *path;               // as opened; NULL for a new model
-    compress_result *result;  // NULL: as opened or trained
+    char *path;                // as opened; NULL for a new model
+    compress_result *result;   // NULL: as opened or trained
     compress_result *identity; // the model as it is, for its sizes; made when first needed
     bool trained;
-    char trained_on[96];      // name of the dataset
+    char trained_on[96]; // name of the dataset
 } recipe_model;
 // user value 1 of the handle: table of figures of the original by view label.
 
 typedef struct recipe_data {
-    data_set *set;  // NULL: no data at hand
+    data_set *set; // NULL: no data at hand
     char *path;
-    char why[256];  // set NULL: why
+    char why[256]; // set NULL: why
 } recipe_data;
 
 typedef struct recipe_view {
@@ -59,11 +59,11 @@ typedef struct recipe_view {
 } recipe_view;
 // user value 1 of a view: its dataset, which outlives it.
 
-recipe_model *recipe_check_model(lua_State *L, int index);  // open, or raises
+recipe_model *recipe_check_model(lua_State *L, int index); // open, or raises
 recipe_view *recipe_check_view(lua_State *L, int index);
 // The view in field `key` of the table at `index`, pushed; NULL and nil pushed when the field is absent or false.
 recipe_view *recipe_field_view(lua_State *L, int index, const char *function, const char *key);
-recipe_model *recipe_new_model_handle(lua_State *L);  // pushed, empty
+recipe_model *recipe_new_model_handle(lua_State *L); // pushed, empty
 // A view of the dataset at `data_index`, pushed, empty.
 recipe_view *recipe_new_view_handle(lua_State *L, int data_index);
 
@@ -86,14 +86,14 @@ const char *recipe_out_path(lua_State *L, const char *path);
 // Raises on unknown names, wrong types and ranges.
 void recipe_read_args(lua_State *L, int index, const char *owner, const base_arg *args, size_t count,
                       base_value *values, const char *const *also);
-uint64_t recipe_seed(lua_State *L, bool given, double stated, uint64_t otherwise, const char *what);  // and its event
+uint64_t recipe_seed(lua_State *L, bool given, double stated, uint64_t otherwise, const char *what); // and its event
 void recipe_figures_push(lua_State *L, const base_model_row *row);
 
 // ---- the functions of each file ----------------------------------------------------------------
 
 extern const luaL_Reg recipe_declare_functions[], recipe_open_functions[], recipe_step_functions[],
     recipe_work_functions[], recipe_save_functions[], recipe_train_functions[];
-int recipe_open_handles(lua_State *L);  // lua_CFunction: metatables
+int recipe_open_handles(lua_State *L); // lua_CFunction: metatables
 int recipe_open_steps(lua_State *L);
 // The compress_plan written in the table at `index`; the views stay owned by their handles, left on the stack. The plan
 // is pushed as a handle that frees it.

@@ -15,9 +15,10 @@ static char *header_field(lua_State *L, const char *name) {
     lua_pushstring(L, name);
     lua_rawget(L, 1);
     if (lua_isnil(L, -1))
-        script_error(L, "recipe{} has no field '%s'; it needs name, about (one line) and source (the paper, or why)", name);
-    if (lua_type(L, -1) != LUA_TSTRING) script_error(L, "recipe{ %s = ... } must be text, not a %s", name,
-                                                     luaL_typename(L, -1));
+        script_error(L, "recipe{} has no field '%s'; it needs name, about (one line) and source (the paper, or why)",
+                     name);
+    if (lua_type(L, -1) != LUA_TSTRING)
+        script_error(L, "recipe{ %s = ... } must be text, not a %s", name, luaL_typename(L, -1));
     char clean[512];
     base_clean(clean, sizeof clean, lua_tostring(L, -1));
     if (!clean[strspn(clean, " ")]) script_error(L, "recipe{ %s = ... } is empty", name);
@@ -80,7 +81,8 @@ static void read_range(lua_State *L, base_param_row *p) {
         if (!lua_isinteger(L, -1)) p->integer = false;
         lua_pop(L, 1);
     }
-    if (p->min > p->max) script_error(L, "param %s: its range %g .. %g is the wrong way round", p->name, p->min, p->max);
+    if (p->min > p->max)
+        script_error(L, "param %s: its range %g .. %g is the wrong way round", p->name, p->min, p->max);
     if (p->def < p->min || p->def > p->max)
         script_error(L, "param %s: its default %g is outside its range %g .. %g", p->name, p->def, p->min, p->max);
 }
@@ -126,11 +128,15 @@ static void read_param(lua_State *L, base_param_row *p) {
         snprintf(p->choices, sizeof p->choices, "false|true");
         snprintf(p->text, sizeof p->text, "%s", lua_toboolean(L, 2) ? "true" : "false");
         break;
-    case LUA_TSTRING: read_choices(L, p); break;
-    default: script_error(L, "param %s: its default must be a number, a text or true or false, not a %s", name,
-                          luaL_typename(L, 2));
+    case LUA_TSTRING:
+        read_choices(L, p);
+        break;
+    default:
+        script_error(L, "param %s: its default must be a number, a text or true or false, not a %s", name,
+                     luaL_typename(L, 2));
     }
-    if (lua_type(L, 4) != LUA_TSTRING) script_error(L, "param %s: the fourth argument says in one line what it is", name);
+    if (lua_type(L, 4) != LUA_TSTRING)
+        script_error(L, "param %s: the fourth argument says in one line what it is", name);
     copy_text(L, p->help, sizeof p->help, lua_tostring(L, 4), "help", name);
 }
 
@@ -188,4 +194,5 @@ static int api_log(lua_State *L) {
     return 0;
 }
 
-const luaL_Reg recipe_declare_functions[] = {{"recipe", api_recipe}, {"param", api_param}, {"log", api_log}, {NULL, NULL}};
+const luaL_Reg recipe_declare_functions[] = {
+    {"recipe", api_recipe}, {"param", api_param}, {"log", api_log}, {NULL, NULL}};

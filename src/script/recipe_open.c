@@ -103,7 +103,7 @@ static const char *arch_option(lua_State *L) {
     lua_getfield(L, 2, "arch");
     if (!lua_isnil(L, -1) && lua_type(L, -1) != LUA_TSTRING)
         script_error(L, "model: arch is a %s; a name was expected", luaL_typename(L, -1));
-    return lua_tostring(L, -1);  // stays on the stack
+    return lua_tostring(L, -1); // stays on the stack
 }
 
 static void tell_inputs(recipe_run *run, const char *path, const char *hash, const char *data, const char *data_hash) {
@@ -114,7 +114,7 @@ static int api_model(lua_State *L) {
     const char *path = luaL_checkstring(L, 1);
     recipe_work(L, "model");
     lua_settop(L, 2);
-    lua_gc(L, LUA_GCCOLLECT, 0);  // models no longer used hold memory that Lua does not count
+    lua_gc(L, LUA_GCCOLLECT, 0); // models no longer used hold memory that Lua does not count
     const char *arch = arch_option(L);
     const char *at = recipe_read_path(L, "model", path);
     recipe_model *h = recipe_new_model_handle(L);
@@ -153,7 +153,8 @@ static int push_layers(lua_State *L, const model *m) {
     return 1;
 }
 
-static _Noreturn void no_field(lua_State *L, const char *what, const char *key, const char *const *names, size_t count) {
+static _Noreturn void no_field(lua_State *L, const char *what, const char *key, const char *const *names,
+                               size_t count) {
     const char *near = key ? base_nearest(key, names, count) : NULL;
     base_buf all = {0};
     for (size_t i = 0; i < count; i++) base_buf_printf(&all, "%s%s", i ? ", " : "", names[i]);
@@ -302,8 +303,8 @@ static int index_data(lua_State *L) {
     static const struct {
         const char *name;
         data_part part;
-    } parts[] = {{"train", DATA_CALIB}, {"calib", DATA_CALIB}, {"select", DATA_SELECT}, {"test", DATA_TEST},
-                 {"all", DATA_ALL}};
+    } parts[] = {
+        {"train", DATA_CALIB}, {"calib", DATA_CALIB}, {"select", DATA_SELECT}, {"test", DATA_TEST}, {"all", DATA_ALL}};
     for (size_t i = 0; key && i < sizeof parts / sizeof *parts; i++)
         if (strcmp(key, parts[i].name) == 0) return push_part(L, h, parts[i].part);
     if (key && strcmp(key, "name") == 0)
@@ -419,9 +420,13 @@ static void make_type(lua_State *L, const char *name, const luaL_Reg *methods) {
 }
 
 int recipe_open_handles(lua_State *L) {
-    static const luaL_Reg of_model[] = {
-        {"__gc", free_model}, {"__close", free_model}, {"__index", index_model}, {"__tostring", text_model}, {NULL, NULL}};
-    static const luaL_Reg of_data[] = {{"__gc", free_data}, {"__index", index_data}, {"__tostring", text_data}, {NULL, NULL}};
+    static const luaL_Reg of_model[] = {{"__gc", free_model},
+                                        {"__close", free_model},
+                                        {"__index", index_model},
+                                        {"__tostring", text_model},
+                                        {NULL, NULL}};
+    static const luaL_Reg of_data[] = {
+        {"__gc", free_data}, {"__index", index_data}, {"__tostring", text_data}, {NULL, NULL}};
     static const luaL_Reg of_view[] = {
         {"__gc", free_view}, {"__index", index_view}, {"__len", view_length}, {"__tostring", text_view}, {NULL, NULL}};
     static const luaL_Reg of_spec[] = {{"__gc", free_spec}, {NULL, NULL}};

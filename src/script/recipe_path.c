@@ -62,8 +62,11 @@ const char *recipe_read_path(lua_State *L, const char *function, const char *pat
         script_error(L, "%s: there is no '%s', neither below the working directory nor below %s", function, path,
                      base_home());
     if (!recipe_may_read(L, found))
-        script_error(L, "%s: '%s' is outside the folders a recipe may read (the working directory, %s, its own folder, and "
-                     "those of --model and --data)", function, path, base_home());
+        script_error(
+            L,
+            "%s: '%s' is outside the folders a recipe may read (the working directory, %s, its own folder, and "
+            "those of --model and --data)",
+            function, path, base_home());
     return found;
 }
 
@@ -93,7 +96,7 @@ static bool climbs(const char *path) {
 const char *recipe_out_path(lua_State *L, const char *path) {
     const recipe_run *run = recipe_of(L);
     const char *folder = run->options && run->options->out ? run->options->out : "out";
-    if (strncmp(path, "out/", 4) == 0) path += 4;  // the out folder by its usual name
+    if (strncmp(path, "out/", 4) == 0) path += 4; // the out folder by its usual name
     size_t n = strlen(path);
     if (n == 0 || path[n - 1] == '/') script_error(L, "save: the path names no file");
     if (path[0] == '/' || climbs(path))

@@ -30,7 +30,8 @@ static char *metadata_of(const recipe_run *run, const recipe_model *net) {
     return text;
 }
 
-static bool write_net(const recipe_run *run, recipe_model *net, const char *path, compress_saved *saved, base_err *err) {
+static bool write_net(const recipe_run *run, recipe_model *net, const char *path, compress_saved *saved,
+                      base_err *err) {
     if (net->result) return compress_save(net->result, path, run->recipe->name, saved, err);
     char *metadata = metadata_of(run, net);
     size_t bytes = 0;
@@ -70,7 +71,10 @@ static int api_save(lua_State *L) {
         ok = write_net(run, net, full, &saved, &err);
     }
     recipe_done(L, ok, &err);
-    base_emit(run->job, (base_event){.kind = BASE_EV_SAVED, .text = full, .hash = saved.hash, .done = saved.file_bytes,
+    base_emit(run->job, (base_event){.kind = BASE_EV_SAVED,
+                                     .text = full,
+                                     .hash = saved.hash,
+                                     .done = saved.file_bytes,
                                      .of = saved.header_bytes});
     lua_createtable(L, 0, 4);
     lua_pushstring(L, full);

@@ -30,7 +30,7 @@ static void check_keys(lua_State *L, int index, const char *owner, const base_ar
         }
         const char *key = lua_tostring(L, -2);
         if (find_arg(args, count, key) || listed(also, key)) continue;
-        if (!wrong || strcmp(key, wrong) < 0) wrong = key;  // the table keeps it alive
+        if (!wrong || strcmp(key, wrong) < 0) wrong = key; // the table keeps it alive
     }
     if (!wrong) return;
     base_err err;
@@ -185,7 +185,8 @@ static void add_rule(lua_State *L, compress_plan *plan, int number) {
         script_error(L, "compress: entry %d is a %s; a rule was expected, such as rule(\".*\", quantize{ bits = 4 })",
                      number, luaL_typename(L, at));
     lua_pushliteral(L, "pattern");
-    if (lua_rawget(L, at) != LUA_TSTRING) script_error(L, "compress: the rule at entry %d has lost its pattern", number);
+    if (lua_rawget(L, at) != LUA_TSTRING)
+        script_error(L, "compress: the rule at entry %d has lost its pattern", number);
     int steps = (int)lua_rawlen(L, at);
     plan->rules = base_realloc(plan->rules, (size_t)plan->rule_count + 1, sizeof *plan->rules);
     compress_rule *r = &plan->rules[plan->rule_count++];
@@ -237,8 +238,10 @@ static void read_views(lua_State *L, int index, compress_plan *plan, const recip
     if (!usable && needy)
         script_error(L, "compress: %s of rule \"%.60s\" needs calibration data, and there is none: %s",
                      needy->kind->name, pattern,
-                     !calib ? "give calibrate = data.calib:sample(512)"
-                     : !calib->v ? calib->why : net->m->why_no_arch ? net->m->why_no_arch : "the model has no graph");
+                     !calib                ? "give calibrate = data.calib:sample(512)"
+                     : !calib->v           ? calib->why
+                     : net->m->why_no_arch ? net->m->why_no_arch
+                                           : "the model has no graph");
     if (usable) {
         plan->calib = calib->v;
         recipe_note_use(L, calib_index, "calibration");
@@ -256,14 +259,25 @@ static void read_views(lua_State *L, int index, compress_plan *plan, const recip
     }
     int64_t both = plan->held ? data_view_overlap(plan->held, plan->calib) : 0;
     if (both)
-        base_log(recipe_of(L)->job, BASE_WARN, "compress: %lld held-out samples are calibration samples too, so the "
-                 "held-out errors are too good", (long long)both);
+        base_log(recipe_of(L)->job, BASE_WARN,
+                 "compress: %lld held-out samples are calibration samples too, so the "
+                 "held-out errors are too good",
+                 (long long)both);
 }
 
 static const base_arg plan_args[] = {
-    {.name = "sequential", .type = BASE_BOOL, .def = 0, .min = 0, .max = 1,
+    {.name = "sequential",
+     .type = BASE_BOOL,
+     .def = 0,
+     .min = 0,
+     .max = 1,
      .help = "calibrate each layer on what the compressed layers before it put out"},
-    {.name = "seed", .type = BASE_INT, .def = 1, .min = 0, .max = 9007199254740991.0, .help = "of steps that draw numbers"},
+    {.name = "seed",
+     .type = BASE_INT,
+     .def = 1,
+     .min = 0,
+     .max = 9007199254740991.0,
+     .help = "of steps that draw numbers"},
 };
 static const char *const plan_views[] = {"calibrate", "held", NULL};
 
@@ -279,7 +293,8 @@ compress_plan *recipe_plan(lua_State *L, int index, const recipe_model *net) {
     plan->seed = recipe_seed(L, values[1].given, values[1].number, 1, "compress");
     plan->about = recipe_of(L)->recipe->name;
     int rules = (int)lua_rawlen(L, index);
-    if (rules == 0) script_error(L, "compress: no rules; give at least one, such as rule(\".*\", quantize{ bits = 4 })");
+    if (rules == 0)
+        script_error(L, "compress: no rules; give at least one, such as rule(\".*\", quantize{ bits = 4 })");
     for (int i = 1; i <= rules; i++) {
         lua_rawgeti(L, index, i);
         add_rule(L, plan, i);

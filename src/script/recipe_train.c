@@ -8,7 +8,7 @@
 #include "script/arch.h"
 
 #define RECIPE_BATCH "vise.batch"
-static const double hook_seconds = 10;  // Lua time of one call of the hook
+static const double hook_seconds = 10; // Lua time of one call of the hook
 
 // ---- new_model(arch, config [, seed] ) ---------------------------------------------------------
 
@@ -31,8 +31,8 @@ static int api_new_model(lua_State *L) {
 // ---- the batch a hook sees ---------------------------------------------------------------------
 
 typedef struct recipe_batch {
-    data_batch *batch;  // NULL once the hook has returned
-    int64_t values;     // of one sample
+    data_batch *batch; // NULL once the hook has returned
+    int64_t values;    // of one sample
 } recipe_batch;
 
 static recipe_batch *check_batch(lua_State *L) {
@@ -107,7 +107,7 @@ static int index_batch(lua_State *L) {
 
 typedef struct augment_hook {
     lua_State *L;
-    int function, handle;  // stack indices
+    int function, handle; // stack indices
     int64_t values;
 } augment_hook;
 

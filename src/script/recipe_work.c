@@ -55,8 +55,10 @@ void recipe_warn_uses(lua_State *L, const recipe_view *view, const char *functio
         bool meant = view->part == DATA_SELECT && strcmp(role, "selection") == 0;
         int64_t both = used && used->v && !meant ? data_view_overlap(used->v, view->v) : 0;
         if (both)
-            base_log(recipe_of(L)->job, BASE_WARN, "%s: %lld of the %lld samples of %s served for %s in this recipe, so "
-                     "this figure is too good", function, (long long)both, (long long)view->v->count, view->v->label, role);
+            base_log(recipe_of(L)->job, BASE_WARN,
+                     "%s: %lld of the %lld samples of %s served for %s in this recipe, so "
+                     "this figure is too good",
+                     function, (long long)both, (long long)view->v->count, view->v->label, role);
         lua_pop(L, 3);
     }
     lua_pop(L, 1);
@@ -137,7 +139,7 @@ void recipe_figures_push(lua_State *L, const base_model_row *row) {
         } else if (f->type == BASE_F_INT) {
             int64_t v;
             memcpy(&v, at, sizeof v);
-            if (v < 0) continue;  // flips: not compared
+            if (v < 0) continue; // flips: not compared
             lua_pushinteger(L, v);
             lua_setfield(L, -2, f->name);
         }
@@ -226,7 +228,7 @@ static const base_model_row *row_of(lua_State *L) {
     lua_pushvalue(L, -2);
     lua_rawget(L, -2);
     const base_model_row *row = lua_touserdata(L, -1);
-    lua_pop(L, 2);  // the figures table keeps it
+    lua_pop(L, 2); // the figures table keeps it
     return row;
 }
 
@@ -252,14 +254,14 @@ static void report_fields(lua_State *L) {
     lua_pushliteral(L, "");
     lua_getglobal(L, "pairs");
     lua_pushvalue(L, at);
-    lua_call(L, 1, 1);  // the iterator holds its own position
+    lua_call(L, 1, 1); // the iterator holds its own position
     for (;;) {
         lua_pushvalue(L, -1);
         lua_pushvalue(L, at);
         lua_call(L, 1, 2);
         if (lua_isnil(L, -2)) break;
         luaL_tolstring(L, -2, NULL);
-        luaL_tolstring(L, -2, NULL);  // text so far, iterator, key, value, key text, value text
+        luaL_tolstring(L, -2, NULL); // text so far, iterator, key, value, key text, value text
         const char *so_far = lua_tostring(L, at + 1);
         lua_pushfstring(L, "%s%s%s %s", so_far, *so_far ? ", " : "", lua_tostring(L, -2), lua_tostring(L, -1));
         lua_replace(L, at + 1);

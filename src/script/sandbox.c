@@ -78,9 +78,15 @@ static void box_where(lua_State *L, const script_box *box, int *chunk, int *line
 }
 
 static void box_hook(lua_State *L, lua_Debug *ar) {
-    (void)ar;
     script_box *box = script_box_of(L);
-    if (!script_box_expired(box)) return;
+    if (!script_box_expired(box)) {
+        // When memory runs out nobody can be asked where: the last look at the clock knows about where.
+        if (lua_getinfo(L, "Sl", ar) && ar->currentline > 0) {
+            box->seen_line = ar->currentline;
+            box->seen_chunk = script_box_chunk(box, ar->short_src);
+        }
+        return;
+    }
     if (box->stop_line < 0) box_where(L, box, &box->stop_chunk, &box->stop_line);
     lua_sethook(L, box_hook, LUA_MASKCOUNT, 1);
     luaL_error(L, "%s", box->stop.text);
@@ -109,7 +115,7 @@ lua_State *script_state_new(const char *owner, size_t memory_limit, base_job *jo
     box->owner = owner;
     box->limit = memory_limit ? memory_limit : SCRIPT_MEMORY;
     box->job = job;
-    box->stop_line = box->stop_chunk = box->line = box->chunk = -1;
+    box->stop_line = box->stop_chunk = box->line = box->chunk = box->seen_line = box->seen_chunk = -1;
     lua_State *L = lua_newstate(box_allocate, box);
     if (!L) {
         free(box);

@@ -59,10 +59,11 @@ typedef struct script_box {
     base_job *job;
     void *context;
     size_t used, limit;
-    bool starved;             // an allocation was refused
-    int depth;                // calls now nested
-    double seconds, deadline; // time limit of the innermost call, in the thread's own time; deadline 0: none
-    bool stopped;             // sticky: cancelled or out of time
+    int seen_line, seen_chunk; // where Lua was when the hook last ran
+    bool starved;              // an allocation was refused
+    int depth;                 // calls now nested
+    double seconds, deadline;  // time limit of the innermost call, in the thread's own time; deadline 0: none
+    bool stopped;              // sticky: cancelled or out of time
     base_err stop;
     int stop_line;
     int stop_chunk;

@@ -80,7 +80,9 @@ end
 function M.build(g, config)
   local stages = config.stages
   if not stages then  -- a new network: {depth = 20} is 6n + 2
-    local n = (checkpoint.whole(config, "depth", 8) - 2) // 6
+    local depth = checkpoint.whole(config, "depth", 8)
+    local n = (depth - 2) // 6
+    if 6 * n + 2 ~= depth then error(string.format("config: depth is %d, expected 6n + 2 (8, 14, 20, ...)", depth), 0) end
     local width = config.channels or 16
     stages = { { channels = width, blocks = n }, { channels = 2 * width, blocks = n }, { channels = 4 * width, blocks = n } }
   end

@@ -193,7 +193,24 @@ static bool parse_entries(model_tensors *t, const json_t *header, const char *pa
     return ok;
 }
 
+// Other formats by their first bytes, so that the message names what the file is.
+static const struct {
+    const char *bytes;
+    size_t count;
+    const char *what;
+} foreign[] = {
+    {"GGUF", 4, "a GGUF file"},
+    {"PK\3\4", 4, "a zip archive (a PyTorch checkpoint, or an npz without its ending)"},
+    {"\x80\2", 2, "a Python pickle (an old PyTorch checkpoint)"},
+    {"\x89HDF", 4, "an HDF5 file (Keras)"},
+    {"\x93NUMPY", 6, "an npy array without its ending"},
+};
+
 bool files_parse_safetensors(model_tensors *t, const char *path, const uint8_t *data, size_t bytes, base_err *err) {
+    for (size_t k = 0; k < sizeof foreign / sizeof foreign[0]; k++)
+        if (bytes >= foreign[k].count && !memcmp(data, foreign[k].bytes, foreign[k].count) &&
+            (bytes < 9 || data[8] != '{'))
+            return base_fail(err, "%s is %s, expected safetensors or npz", path, foreign[k].what);
     if (bytes < 8)
         return base_fail(err,
                          "%s: %zu bytes are too few for a safetensors file, which begins with 8 bytes of header length",

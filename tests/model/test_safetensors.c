@@ -242,6 +242,39 @@ static void the_writer_refuses(void **state) {
     assert_non_null(strstr(err.text, "/proc/nowhere"));
 }
 
+static void other_formats_are_named(void **state) {
+    (void)state;
+    static const struct {
+        const char *bytes, *message;
+    } cases[] = {
+        {"GGUF\3\0\0\0\0\0\0\0", "is a GGUF file, expected safetensors"},
+        {"PK\3\4aaaaaaaaaaaa", "is a zip archive"},
+        {"\x89HDF\r\n\x1a\naaaa", "is an HDF5 file"},
+    };
+    for (size_t k = 0; k < sizeof cases / sizeof cases[0]; k++) {
+        const char *path = support_temp_path("other.bin");
+        support_write(path, cases[k].bytes, 12);
+        expect_refused(path, cases[k].message);
+    }
+}
+
+// Real files were written by other programs; ours writes the same bytes from what it read.
+static void real_files_come_back_byte_for_byte(void **state) {
+    (void)state;
+    static const char *const names[] = {"models/resnet20_cifar10.safetensors", "models/silero_vad_16k.safetensors",
+                                        "models/stories260K/model.safetensors"};
+    for (int k = 0; k < 3; k++) {
+        const char *path = support_real(names[k]), *copy = support_temp_path("copy.safetensors");
+        if (!path) skip();
+        base_err err;
+        model_tensors *t = model_tensors_open(path, &err);
+        assert_non_null(t);
+        assert_true(model_safetensors_save(copy, t->items, t->count, t->metadata, NULL, NULL, NULL, &err));
+        assert_true(support_same_files(path, copy));
+        model_tensors_close(t);
+    }
+}
+
 // ---- shards ------------------------------------------------------------------------------------
 
 static const char *shard_dir(const char *name, const char *index) {
@@ -393,6 +426,8 @@ int main(void) {
         cmocka_unit_test(weights_that_are_not_finite),
         cmocka_unit_test(every_type_comes_back),
         cmocka_unit_test(the_writer_refuses),
+        cmocka_unit_test(other_formats_are_named),
+        cmocka_unit_test(real_files_come_back_byte_for_byte),
         cmocka_unit_test(shards),
         cmocka_unit_test(loose_files_of_a_folder),
         cmocka_unit_test(put_and_drop),

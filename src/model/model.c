@@ -332,7 +332,7 @@ int64_t model_weight_count(const model *m) {
 }
 
 size_t model_stored_bytes(const model *m) {
-    size_t total = 0;
-    for (int k = 0; k < m->tensors->count; k++) total += m->tensors->items[k].bytes;
+    size_t total = m->tensors->stored_bytes;
+    for (int k = 0; !m->tensors->stored_bytes && k < m->tensors->count; k++) total += m->tensors->items[k].bytes;
     return total;
 }

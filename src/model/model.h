@@ -138,6 +138,7 @@ typedef struct model_tensors {
     char *format;          // "safetensors", "npz"
     char *metadata;        // safetensors __metadata__ as JSON text, or NULL
     size_t header_bytes;   // 8 + header of every file
+    size_t stored_bytes;   // of all tensors when the file was opened, before packed ones were decoded; 0: not a file
     char hash[33];         // of the bytes of all files
     struct model_files *files;  // private: maps and owned memory
 } model_tensors;
@@ -208,7 +209,7 @@ float **model_mutable(model *m);
 void model_close(model *m);
 int model_find_layer(const model *m, const char *name);
 int64_t model_weight_count(const model *m);    // all stored values
-size_t model_stored_bytes(const model *m);     // of all tensors
+size_t model_stored_bytes(const model *m);     // of all tensors as the file stores them, packed ones packed
 // Save weights (NULL: the model's own; [weight_count]) as a plain float32 safetensors with metadata {"format":"vise",
 // "arch":..., "config":...} and the members of `metadata` (a flat JSON object of strings, or NULL); a path that ends in
 // .npz gets an npz without metadata.

@@ -149,7 +149,10 @@ model_tensors *model_tensors_open(const char *path, base_err *err) {
     const char *extension = base_extension(path);
     bool npz = !strcmp(extension, ".npz") || !strcmp(extension, ".npy");
     model_tensors *t = files_new(path, npz ? "npz" : "safetensors");
-    if (open_any(t, path, err)) return t;
+    if (open_any(t, path, err)) {
+        for (int k = 0; k < t->count; k++) t->stored_bytes += t->items[k].bytes;
+        return t;
+    }
     model_tensors_close(t);
     return NULL;
 }

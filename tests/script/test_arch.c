@@ -1,5 +1,6 @@
 // Architectures: the real models open without a flag, checkpoints made here open through each road (metadata,
 // config.json, a .lua file beside, --arch, names and shapes), and files that are wrong say why.
+#include "compress/compress.h"
 #include "script/arch.h"
 
 #include <math.h>
@@ -245,6 +246,48 @@ static void gpt2_turns_its_weights(void **state) {
     assert_true(model_matches(m->graph, t, &err));
     model_tensors_close(t);
     model_close(n);
+    model_close(m);
+}
+
+// A packed file opens with the weights it was made from, bit for bit, also where a plain file stores them turned.
+static void packed_files_open(void **state) {
+    (void)state;
+    base_err err = {0};
+    model *m = open_or_fail(MAKE("to-pack.safetensors", gpt2_tensors, NULL), NULL);
+    compress_step step = {.kind = compress_step_find("quantize")};
+    assert_non_null(step.kind);
+    base_arg_defaults(step.kind->args, step.kind->arg_count, step.value);
+    assert_true(base_arg_set_number("quantize", step.kind->args, step.kind->arg_count, step.value, "bits", 5, &err));
+    compress_rule rule = {.pattern = "attn", .steps = &step, .step_count = 1}; // the mlp stays as it is
+    compress_plan plan = {.rules = &rule, .rule_count = 1};
+    compress_result *r = NULL;
+    if (!compress_run(m, &plan, NULL, &r, &err)) fail_msg("%s", err.text);
+    const char *first = support_temp_path("packed.safetensors"),
+               *second = support_temp_path("packed-again.safetensors");
+    compress_saved saved;
+    if (!compress_save(r, first, "test", &saved, &err)) fail_msg("%s", err.text);
+    model *n = open_or_fail(first, NULL);
+    assert_string_equal(n->arch, "gpt2");
+    assert_non_null(n->packed);
+    assert_null(m->packed);
+    assert_int_equal(model_stored_bytes(n) + n->tensors->header_bytes, saved.file_bytes);
+    assert_int_equal(n->layer_count, m->layer_count);
+    for (int k = 0; k < m->weight_count; k++) {
+        size_t bytes = sizeof(float) * (size_t)model_shape_count(&m->graph->params[k].shape);
+        assert_memory_equal(compress_weights(r)[k], n->weights[k], bytes);
+    }
+    assert_memory_not_equal(m->weights[m->layers[2].weight], n->weights[n->layers[2].weight], 64 * 64 * sizeof(float));
+    // Saved as a plain file it is a GPT-2 checkpoint again.
+    assert_true(model_save(n, NULL, second, NULL, NULL, NULL, &err));
+    model *plain = open_or_fail(second, NULL);
+    assert_null(plain->packed);
+    assert_int_equal(model_tensors_find(plain->tensors, "h.0.mlp.c_fc.weight")->t.dim[0], 64);
+    for (int k = 0; k < m->weight_count; k++)
+        assert_memory_equal(plain->weights[k], n->weights[k],
+                            sizeof(float) * (size_t)model_shape_count(&m->graph->params[k].shape));
+    model_close(plain);
+    model_close(n);
+    compress_result_free(r);
     model_close(m);
 }
 
@@ -550,6 +593,7 @@ int main(void) {
         cmocka_unit_test(real_silero),
         cmocka_unit_test(real_with_a_flag),
         cmocka_unit_test(gpt2_turns_its_weights),
+        cmocka_unit_test(packed_files_open),
         cmocka_unit_test(llama_needs_its_heads),
         cmocka_unit_test(other_roads),
         cmocka_unit_test(bad_architectures_say_why),

@@ -13,7 +13,7 @@ static bool has(const char *text, const char *word) {
     return strcasestr(text, word) != NULL;
 }
 
-// A role that shows in a file's name; DATA_ALL when none does.
+// A role that shows in a file's name (DATA_ALL for files to be split); -1 when none does.
 static int role_of(const char *name) {
     static const struct {
         const char *word;
@@ -22,7 +22,7 @@ static int role_of(const char *name) {
                  {"dev", DATA_SELECT}, {"train", DATA_ALL}, {"calib", DATA_ALL}};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (has(name, words[i].word)) return words[i].part;
-    return DATA_ALL;
+    return -1;
 }
 
 // `name` with the first `from` replaced by `to`; NULL when it is not there.
@@ -80,64 +80,70 @@ static bool is_format(const char *name, const char *format) {
     return !strcmp(extension, "txt");
 }
 
+// Papers that come with data and are no data.
+static bool is_note(const char *name) {
+    return !strncasecmp(name, "readme", 6) || !strncasecmp(name, "licen", 5) || !strncasecmp(name, "notice", 6);
+}
+
 static void add_files(data_spec *s, const char *format, char **names, size_t count) {
     bool pairs = !strcmp(format, "idx") || !strcmp(format, "npy");
     for (size_t i = 0; i < count; i++) {
-        if (!is_format(names[i], format)) continue;
+        if (!is_format(names[i], format) || is_note(names[i])) continue;
         char *labels = pairs ? labels_for(names[i], names, count) : NULL;
         if (!pairs || labels) add_source(s, format, names[i], labels, role_of(names[i]));
         free(labels);
     }
-    // A test file beside the others: what is left is split into calibration and selection only.
+}
+
+// Files of one role each; with a test file beside the others, what is left is split between the other parts.
+static bool settle_roles(data_spec *s, const char *shown, base_err *err) {
     bool part[4] = {false};
-    for (size_t i = 0; i < s->source_count; i++) part[s->sources[i].part] = true;
-    if (!part[DATA_ALL] || !(part[DATA_TEST] || part[DATA_SELECT])) return;
+    for (size_t i = 0; i < s->source_count; i++) {
+        data_source *source = &s->sources[i];
+        char name[96];
+        base_clean(name, sizeof name, source->path);
+        if (source->part < 0 && s->source_count > 1)
+            return base_fail(err,
+                             "%s holds %zu %s files, and what %s is for does not show in its name: say it in a "
+                             "dataset.lua",
+                             shown, s->source_count, source->format, name);
+        if (source->part < 0) source->part = DATA_ALL;
+        part[source->part] = true;
+    }
+    if (!part[DATA_ALL] || !(part[DATA_TEST] || part[DATA_SELECT])) return true;
     s->fraction[0] = 0.8;
     s->fraction[1] = part[DATA_SELECT] ? 0 : 0.2;
     s->fraction[2] = part[DATA_TEST] ? 0 : 0.2;
+    return true;
 }
 
 static bool guess_folder(data_spec *s, const char *path, base_err *err) {
     size_t count;
+    char shown[200];
+    base_clean(shown, sizeof shown, path);
     char **names = base_list_dir(path, &count, err);
     if (!names) return false;
     static const char *const formats[] = {"idx", "npy", "csv", "text"};
-    const char *found = NULL, *second = NULL;
-    for (size_t f = 0; f < 4; f++) {
-        data_spec probe = {0};
-        add_files(&probe, formats[f], names, count);
-        bool any = probe.source_count > 0;
-        for (size_t i = 0; i < probe.source_count; i++) {
-            free(probe.sources[i].format);
-            free(probe.sources[i].path);
-            free(probe.sources[i].labels);
-        }
-        free(probe.sources);
-        if (any && found) second = formats[f];
-        if (any && !found) found = formats[f];
+    const char *found = NULL;
+    bool ok = true;
+    for (size_t f = 0; f < 4 && ok; f++) {
+        size_t before = s->source_count;
+        add_files(s, formats[f], names, count);
+        if (s->source_count == before) continue;
+        if (found)
+            ok = base_fail(err, "%s holds both %s and %s files: say which in a dataset.lua beside them", shown, found,
+                           formats[f]);
+        found = formats[f];
     }
-    if (found && !second) add_files(s, found, names, count);
-    size_t all = 0;
-    for (size_t i = 0; i < s->source_count; i++) all += s->sources[i].part == DATA_ALL;
     base_names_free(names, count);
-    char shown[200];
-    base_clean(shown, sizeof shown, path);
-    if (second)
-        return base_fail(err, "%s holds both %s and %s files: say which in a dataset.lua beside them", shown, found,
-                         second);
-    if (!found)
-        return base_fail(
-            err,
-            "%s holds no dataset that shows by its names: looked for dataset.lua, *-images-idx3-ubyte with "
-            "labels, npy pairs (images/labels, x/y), csv and txt files",
-            shown);
-    if (all > 1 && strcmp(found, "npy") && strcmp(found, "idx"))
-        return base_fail(err, "%s holds %zu %s files whose roles do not show in their names: say them in a dataset.lua",
-                         shown, all, found);
-    return true;
+    if (ok && !found)
+        ok = base_fail(err,
+                       "%s holds no dataset that shows by its names: looked for dataset.lua, *-images-idx3-ubyte with "
+                       "labels, npy pairs (images/labels, x/y), csv and txt files",
+                       shown);
+    return ok && settle_roles(s, shown, err);
 }
 
-// True when the file is a single row of integers: token ids.
 static bool guess_file(data_spec *s, const char *path, base_err *err) {
     const char *name = base_basename(path);
     char shown[200];
@@ -147,8 +153,8 @@ static bool guess_file(data_spec *s, const char *path, base_err *err) {
         return true;
     }
     if (!is_format(name, "idx") && !is_format(name, "npy"))
-        return base_fail(err, "%s: not a csv, tsv, txt, npy or IDX (…-ubyte) file by its name, nor a descriptor (.lua)",
-                         shown);
+        return base_fail(
+            err, "%s: not a csv, tsv, txt, npy or IDX (...-ubyte) file by its name, nor a descriptor (.lua)", shown);
     size_t count;
     char **names = base_list_dir(s->folder, &count, err);
     if (!names) return false;
@@ -179,10 +185,12 @@ data_spec *data_spec_guess(const char *path, base_err *err) {
         data_spec_free(s);
         return NULL;
     }
-    const char *name = base_basename(path);
-    if (!*name) name = "data";
+    char *bare = base_strdup(path);
+    for (size_t n = strlen(bare); n > 1 && bare[n - 1] == '/'; n--) bare[n - 1] = 0;
+    const char *name = base_basename(bare);
     size_t stem = strcspn(name, ".");
-    s->name = base_strndup(name, stem ? stem : strlen(name));
+    s->name = stem ? base_strndup(name, stem) : base_strdup("data");
+    free(bare);
     bool pictures = !strcmp(s->sources[0].format, "idx");
     if (pictures) s->scale = 1.0 / 255;
     return s;

@@ -1,4 +1,6 @@
 // csv: what is read, and that everything malformed is refused with file, line and column.
+#include <math.h>
+
 #include "data_support.h"
 
 static data_spec *csv(const char *text) {
@@ -136,6 +138,39 @@ static void unlabelled(void **state) {
     data_close(set);
 }
 
+// Numbers written in every usual way are the floats that strtod reads.
+static void numbers(void **state) {
+    (void)state;
+    enum { N = 4000 };
+    static const char *const forms[] = {"%.3f", "%.17g", "%.6e", "%g", "%+.9g", "%.0f", "%.15g", "%#.0f"};
+    static float expected[N];
+    base_buf text = {0};
+    num_rng rng = num_rng_seed(1, 0);
+    for (int i = 0; i < N; i++) {
+        char word[64];
+        double scale = pow(10, (double)num_rng_below(&rng, 30) - 15);
+        snprintf(word, sizeof word, forms[i % 8], num_rng_normal(&rng) * scale);
+        expected[i] = (float)strtod(word, NULL);
+        base_buf_printf(&text, "%s,0\n", word);
+    }
+    data_set *set = open_spec(csv(text.text));
+    data_view *all = part_of(set, DATA_ALL);
+    data_batch b = {0};
+    base_err err = {0};
+    assert_true(data_fetch(all, 0, N, &b, &err));
+    assert_memory_equal(b.x, expected, sizeof expected);
+    data_batch_free(&b);
+    data_view_free(all);
+    data_close(set);
+    base_buf_free(&text);
+    static const char *const bad[] = {"1.2.3", "--1", "+", ".", "1e", "1e+", "e5", "1-2", "-.", "1,"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        char *row = base_sprintf("1,2,0\n%s,2,0\n", bad[i]);
+        refuse_spec(csv(row), "line 2");
+        free(row);
+    }
+}
+
 static void malformed(void **state) {
     (void)state;
     static const struct {
@@ -234,6 +269,7 @@ int main(void) {
         cmocka_unit_test(classes_by_name),
         cmocka_unit_test(scale_and_shape),
         cmocka_unit_test(unlabelled),
+        cmocka_unit_test(numbers),
         cmocka_unit_test(malformed),
         cmocka_unit_test(malformed_by_spec),
         cmocka_unit_test(rows_of_many_files),

@@ -60,7 +60,7 @@ void engine_conv2d_forward(const engine_args *a) {
         forward_unfolded(a, &s);
         return;
     }
-    const conv_finish finish = {.bias = a->param[1]};
+    const tile_finish finish = {.bias = a->param[1]};
     const float *packed = a->prepared;
     float *rest = a->scratch;
     if (!packed) {

@@ -2,7 +2,7 @@
 #ifndef VISE_ENGINE_CONV_H
 #define VISE_ENGINE_CONV_H
 
-#include "engine/conv_tile.h"
+#include "engine/tile.h"
 #include "engine/ops.h"
 
 typedef struct conv_shape {
@@ -23,7 +23,7 @@ bool conv_direct_fits(const conv_shape *s);
 size_t conv_direct_packed(const conv_shape *s); // floats of the packed weight
 void conv_direct_pack(const conv_shape *s, const float *weight, float *packed);
 size_t conv_direct_scratch(const conv_shape *s); // floats; without the packed weight
-void conv_direct(const conv_shape *s, const float *x, const float *packed, const conv_finish *finish, float *y,
+void conv_direct(const conv_shape *s, const float *x, const float *packed, const tile_finish *finish, float *y,
                  float *scratch);
 
 #endif

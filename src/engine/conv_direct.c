@@ -1,9 +1,9 @@
-// Direct convolution: the sums over all taps of a block of output channels stay in registers (conv_tile.h) while the
+// Direct convolution: the sums over all taps of a block of output channels stay in registers (tile.h) while the
 // input is read from where it is, or from a copy laid out so that every tap's values for neighbouring output positions
 // are neighbours. This beats unfolding and multiplying for the few channels of small networks, where a product is too
 // thin to pay for packing (Georganas et al. 2018, "Anatomy of high-performance deep learning convolutions").
 #include "engine/conv.h"
-#include "engine/conv_tile.h"
+#include "engine/tile.h"
 
 #include <string.h>
 
@@ -19,7 +19,7 @@ enum { COPY_FLOATS = 160 * 1024, MOST_TAPS = 1152 };
 typedef enum layout { PLAIN, ROWS, FLAT } layout;
 
 typedef struct plan {
-    const conv_unit *unit;
+    const tile_unit *unit;
     layout layout;
     int64_t positions, vectors, channels; // channels worked on at a time
     int64_t rows, pitch, phases;          // of a copied plane
@@ -29,7 +29,7 @@ typedef struct plan {
 } plan;
 
 static plan plan_of(const conv_shape *s) {
-    plan p = {.unit = conv_best_unit(), .positions = s->oh * s->ow};
+    plan p = {.unit = tile_best_unit(), .positions = s->oh * s->ow};
     const bool padded = s->oh * s->sh != s->h || s->ow * s->sw != s->w || s->top || s->left;
     p.vectors = (p.positions + p.unit->lanes - 1) / p.unit->lanes;
     if (s->kh == 1 && s->kw == 1 && s->sh == 1 && s->sw == 1 && !padded) {
@@ -59,13 +59,13 @@ static plan plan_of(const conv_shape *s) {
 }
 
 bool conv_direct_fits(const conv_shape *s) {
-    return s->oh * s->ow >= conv_best_unit()->lanes;
+    return s->oh * s->ow >= tile_best_unit()->lanes;
 }
 
 // ---- packed weights: per group, per block of output channels, [taps x width] ---------------------
 
 // The widest block that is filled at least halfway by what is left; the narrowest otherwise.
-static int block_width(const conv_unit *u, int64_t left, int *index) {
+static int block_width(const tile_unit *u, int64_t left, int *index) {
     int i = 0;
     while (i < 2 && u->widths[i + 1] && left <= u->widths[i + 1]) i++;
     *index = i;
@@ -73,7 +73,7 @@ static int block_width(const conv_unit *u, int64_t left, int *index) {
 }
 
 size_t conv_direct_packed(const conv_shape *s) {
-    const conv_unit *u = conv_best_unit();
+    const tile_unit *u = tile_best_unit();
     int64_t columns = 0;
     int index;
     for (int64_t o = 0; o < s->og;) {
@@ -85,7 +85,7 @@ size_t conv_direct_packed(const conv_shape *s) {
 }
 
 void conv_direct_pack(const conv_shape *s, const float *weight, float *packed) {
-    const conv_unit *u = conv_best_unit();
+    const tile_unit *u = tile_best_unit();
     int index;
     for (int64_t g = 0; g < s->groups; g++, weight += s->og * s->k)
         for (int64_t o = 0; o < s->og;) {
@@ -99,7 +99,7 @@ void conv_direct_pack(const conv_shape *s, const float *weight, float *packed) {
 // ---- the copy ----------------------------------------------------------------------------------
 
 // Moves the part of a plane that the kernel reaches to a padded one whose border is zero already.
-static void place_plane(const conv_shape *s, const conv_unit *u, const float *x, float *to, int64_t rows,
+static void place_plane(const conv_shape *s, const tile_unit *u, const float *x, float *to, int64_t rows,
                         int64_t pitch) {
     const int64_t h = op_min(s->h, rows - s->top), w = op_min(s->w, pitch - s->left);
     if (h > 0 && w > 0) u->copy(to + s->top * pitch + s->left, x, h, w, pitch, s->w);
@@ -183,7 +183,7 @@ size_t conv_direct_scratch(const conv_shape *s) {
 
 // The vector that stands back over positions already done: it works in a block of its own, from which only the new
 // positions are taken, because adding to an output twice would be wrong.
-static void run_tail(const plan *p, conv_strip strip, conv_finish f, int unit_width) {
+static void run_tail(const plan *p, tile_strip strip, tile_finish f, int unit_width) {
     const int64_t lanes = p->unit->lanes, at = (p->vectors - 1) * lanes, fresh = p->positions - at;
     const size_t bytes = (size_t)fresh * sizeof(float);
     const ptrdiff_t back = p->positions - lanes, zero = 0; // a ragged plane is read by position
@@ -211,7 +211,7 @@ static int64_t group_vectors(const plan *p, int64_t taps) {
 }
 
 // All output channels of a group from input channels of which c0 is the first.
-static void run_blocks(const conv_shape *s, const plan *p, const conv_strip *all, const conv_finish *finish,
+static void run_blocks(const conv_shape *s, const plan *p, const tile_strip *all, const tile_finish *finish,
                        const float *packed, int64_t c0) {
     const bool ragged = p->positions % p->unit->lanes != 0;
     const int64_t whole = p->vectors - ragged, group = group_vectors(p, all->taps);
@@ -219,9 +219,10 @@ static void run_blocks(const conv_shape *s, const plan *p, const conv_strip *all
         for (int64_t o = 0; o < s->og;) {
             int index;
             const int width = block_width(p->unit, s->og - o, &index);
-            conv_strip strip = *all;
-            conv_finish f = *finish;
+            tile_strip strip = *all;
+            tile_finish f = *finish;
             strip.weight = packed + (o * s->k + c0 * s->kh * s->kw * width);
+            strip.weight_step = width;
             strip.x_at += v;
             strip.y_at += v;
             strip.vectors = op_max(0, op_min(group, whole - v));
@@ -238,7 +239,7 @@ static void run_blocks(const conv_shape *s, const plan *p, const conv_strip *all
     }
 }
 
-void conv_direct(const conv_shape *s, const float *x, const float *packed, const conv_finish *finish, float *y,
+void conv_direct(const conv_shape *s, const float *x, const float *packed, const tile_finish *finish, float *y,
                  float *scratch) {
     const plan p = plan_of(s);
     const size_t group_packed = conv_direct_packed(s) / (size_t)s->groups;
@@ -258,7 +259,7 @@ void conv_direct(const conv_shape *s, const float *x, const float *packed, const
                 const bool last = c0 + channels == s->cg;
                 for (int64_t c = 0; p.layout != PLAIN && c < channels; c++)
                     copy_channel(s, &p, from + c * s->h * s->w, copy + c * p.plane, padded);
-                const conv_strip strip = {.tap = tap,
+                const tile_strip strip = {.tap = tap,
                                           .taps = channels * s->kh * s->kw,
                                           .x = p.layout == PLAIN ? from : copy,
                                           .x_at = x_at,
@@ -266,7 +267,7 @@ void conv_direct(const conv_shape *s, const float *x, const float *packed, const
                                           .vectors = p.vectors,
                                           .y = y + out_at,
                                           .y_step = p.positions};
-                const conv_finish f = {.load = c0 > 0,
+                const tile_finish f = {.load = c0 > 0,
                                        .bias = finish->bias ? finish->bias + g * s->og : NULL,
                                        .scale = last && finish->scale ? finish->scale + g * s->og : NULL,
                                        .shift = last && finish->shift ? finish->shift + g * s->og : NULL,

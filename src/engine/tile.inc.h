@@ -1,4 +1,4 @@
-// Body of one conv_unit, included by conv_tile.c once for each vector unit with
+// Body of one tile_unit, included by tile.c once for each vector unit with
 //   LANES  floats in a vector, NAME(x) its functions' names, TARGET their attribute,
 //   EVENS  0, 2, ... for every second value of two vectors,
 //   MANY   1 where 32 vector registers exist (24 sums in a tile), else 0 (12).
@@ -8,11 +8,12 @@ typedef int32_t NAME(bits) __attribute__((vector_size(LANES * 4)));
 typedef float NAME(mem) __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
 
 // WIDTH channels by COUNT vectors; both are constants where this is inlined, so the sums stay in registers.
-TARGET static inline __attribute__((always_inline)) void NAME(tile)(const conv_strip *s, const conv_finish *f,
+TARGET static inline __attribute__((always_inline)) void NAME(tile)(const tile_strip *s, const tile_finish *f,
                                                                     int64_t at, const int WIDTH, const int COUNT) {
     NAME(vec) sum[8][8];
     const float *x[8], *weight = s->weight;
     const ptrdiff_t *tap = s->tap;
+    const int64_t weight_step = s->weight_step;
 #pragma GCC unroll 8
     for (int v = 0; v < COUNT; v++) {
         x[v] = s->x + s->x_at[at + v];
@@ -27,7 +28,7 @@ TARGET static inline __attribute__((always_inline)) void NAME(tile)(const conv_s
                 sum[o][v] = zero + f->bias[o];
         }
     }
-    for (int64_t t = 0; t < s->taps; t++, weight += WIDTH) {
+    for (int64_t t = 0; t < s->taps; t++, weight += weight_step) {
         NAME(vec) in[8];
 #pragma GCC unroll 8
         for (int v = 0; v < COUNT; v++) in[v] = *(const NAME(mem) *)(x[v] + tap[t]);
@@ -55,15 +56,15 @@ TARGET static inline __attribute__((always_inline)) void NAME(tile)(const conv_s
 }
 
 #define TILE(width, count)                                                                                             \
-    TARGET static __attribute__((noinline)) void NAME(tile_##width##_##count)(const conv_strip *s,                     \
-                                                                              const conv_finish *f, int64_t at) {      \
+    TARGET static __attribute__((noinline)) void NAME(tile_##width##_##count)(const tile_strip *s,                     \
+                                                                              const tile_finish *f, int64_t at) {      \
         NAME(tile)(s, f, at, width, count);                                                                            \
     }
 
 // All vectors of a strip in tiles of `most`, the last ones split so that no tile is left with a single vector where
 // that can be helped.
 #define STRIP(width, most, less, least)                                                                                \
-    TARGET static void NAME(strip_##width)(const conv_strip *s, const conv_finish *f) {                                \
+    TARGET static void NAME(strip_##width)(const tile_strip *s, const tile_finish *f) {                                \
         int64_t at = 0;                                                                                                \
         for (; s->vectors - at >= most + (most == 3 ? 2 : 0) || s->vectors - at == most; at += most)                   \
             NAME(tile_##width##_##most)(s, f, at);                                                                     \
@@ -132,7 +133,7 @@ TARGET static void NAME(pick)(float *to, const float *from, int64_t rows, int64_
     }
 }
 
-static const conv_unit NAME(unit) = {UNIT_NAME, LANES, WIDTHS, NAME(copy), NAME(pick)};
+static const tile_unit NAME(unit) = {UNIT_NAME, LANES, WIDTHS, NAME(copy), NAME(pick)};
 
 #undef TILE
 #undef STRIP

@@ -1,7 +1,7 @@
-// Inner kernels of direct convolution for each vector unit, and the choice of the one this CPU has. They are written
-// once, with the compiler's vector types, in conv_tile.inc.h. Products and sums may be contracted to one instruction
-// in this file only: that is what a vector unit is fast at.
-#include "engine/conv_tile.h"
+// Inner kernels of direct convolution and attention for each vector unit, and the choice of the one this CPU has. They
+// are written once, with the compiler's vector types, in tile.inc.h. Products and sums may be contracted to one
+// instruction in this file only: that is what a vector unit is fast at.
+#include "engine/tile.h"
 
 #if defined(__clang__)
 #pragma clang fp contract(fast)
@@ -16,7 +16,7 @@
 #define TARGET __attribute__((target("arch=x86-64-v4")))
 #define MANY 1
 #define UNIT_NAME "avx512"
-#include "engine/conv_tile.inc.h"
+#include "engine/tile.inc.h"
 
 #define LANES 8
 #define EVENS 0, 2, 4, 6, 8, 10, 12, 14
@@ -24,7 +24,7 @@
 #define TARGET __attribute__((target("arch=x86-64-v3")))
 #define MANY 0
 #define UNIT_NAME "avx2"
-#include "engine/conv_tile.inc.h"
+#include "engine/tile.inc.h"
 #endif
 
 #define LANES 4
@@ -37,9 +37,9 @@
 #define MANY 0
 #endif
 #define UNIT_NAME "128-bit"
-#include "engine/conv_tile.inc.h"
+#include "engine/tile.inc.h"
 
-const conv_unit *conv_best_unit(void) {
+const tile_unit *tile_best_unit(void) {
 #if defined(__x86_64__)
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512cd"))

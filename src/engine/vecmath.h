@@ -24,6 +24,11 @@ VECMATH int32_t vec_bits(float x) {
     return bits;
 }
 
+// 2^n for -126 <= n <= 127; unsigned, because n is anything when it comes from NaN.
+VECMATH float vec_power(int32_t n) {
+    return vec_from_bits((int32_t)(((uint32_t)n + 127u) << 23));
+}
+
 VECMATH float vec_abs(float x) {
     return vec_from_bits(vec_bits(x) & 0x7fffffff);
 }
@@ -43,8 +48,8 @@ VECMATH float vec_exp(float x) {
     p = p * r + 5.0000001201e-1f;
     p = p * (r * r) + r + 1.0f;
     // 2^n in two factors, so that results below the normal range and at the top come out right.
-    const int32_t whole = vec_bits(shifted) - vec_bits(12582912.0f), half = whole >> 1;
-    return p * vec_from_bits((half + 127) * (1 << 23)) * vec_from_bits((whole - half + 127) * (1 << 23));
+    const int32_t whole = vec_bits(shifted) - 0x4b400000, half = whole >> 1;
+    return p * vec_power(half) * vec_power(whole - half);
 }
 
 VECMATH float vec_sigmoid(float x) {

@@ -2,6 +2,8 @@
 // so that they are the same bits whichever is chosen.
 #include "engine/vexp.h"
 
+#include "engine/vecmath.h"
+
 enum { LANES = 16 };
 
 BASE_CLONES
@@ -17,31 +19,19 @@ float vexp_max(const float *x, int64_t n) {
 }
 
 BASE_CLONES
-float vexp_row(float *x, int64_t n, float shift) {
-    float lane[LANES] = {0}, sum = 0;
-    int64_t i = 0;
-    for (int64_t j = 0; j < n; j++) x[j] = vexp(x[j] - shift);
-    for (; i + LANES <= n; i += LANES)
-        for (int k = 0; k < LANES; k++) lane[k] += x[i + k];
-    for (; i < n; i++) lane[0] += x[i];
-    for (int k = 0; k < LANES; k++) sum += lane[k];
-    return sum;
-}
-
-BASE_CLONES
 double vexp_sum(const float *x, int64_t n, float shift) {
     double lane[LANES] = {0}, sum = 0;
     int64_t i = 0;
     for (; i + LANES <= n; i += LANES)
-        for (int k = 0; k < LANES; k++) lane[k] += (double)vexp(x[i + k] - shift);
-    for (; i < n; i++) lane[0] += (double)vexp(x[i] - shift);
+        for (int k = 0; k < LANES; k++) lane[k] += (double)vec_exp(x[i + k] - shift);
+    for (; i < n; i++) lane[0] += (double)vec_exp(x[i] - shift);
     for (int k = 0; k < LANES; k++) sum += lane[k];
     return sum;
 }
 
 static inline double divergence_term(float p, double p_total, float q, double q_total) {
     const double log_p = (double)p - p_total;
-    return (double)vexp((float)log_p) * (log_p - ((double)q - q_total));
+    return (double)vec_exp((float)log_p) * (log_p - ((double)q - q_total));
 }
 
 BASE_CLONES
@@ -53,30 +43,4 @@ double vexp_divergence(const float *p, double p_total, const float *q, double q_
     for (; i < n; i++) lane[0] += divergence_term(p[i], p_total, q[i], q_total);
     for (int k = 0; k < LANES; k++) sum += lane[k];
     return sum;
-}
-
-BASE_CLONES
-void vexp_sigmoid(const float *x, float *y, int64_t n) {
-    for (int64_t i = 0; i < n; i++) y[i] = 1 / (1 + vexp(-x[i]));
-}
-
-BASE_CLONES
-void vexp_silu(const float *x, float *y, int64_t n) {
-    for (int64_t i = 0; i < n; i++) y[i] = x[i] / (1 + vexp(-x[i]));
-}
-
-BASE_CLONES
-void vexp_silu_slope(const float *x, const float *dy, float *dx, int64_t n) {
-    for (int64_t i = 0; i < n; i++) {
-        const float s = 1 / (1 + vexp(-x[i]));
-        dx[i] += dy[i] * (s * (1 + x[i] * (1 - s)));
-    }
-}
-
-BASE_CLONES
-void vexp_sigmoid_slope(const float *x, const float *dy, float *dx, int64_t n) {
-    for (int64_t i = 0; i < n; i++) {
-        const float s = 1 / (1 + vexp(-x[i]));
-        dx[i] += dy[i] * (s * (1 - s));
-    }
 }

@@ -49,8 +49,8 @@ typedef struct data_spec {
     int64_t bos;             // tokens: id that starts a document; -1: none, cut into windows instead
     int64_t window;          // tokens in a window (text, or tokens without bos); longest document otherwise
     int64_t vocabulary_size; // 0: from the data
-    // split of DATA_ALL sources, in relation to each other: calib, select, test; all 0: .7 .1 .2. Samples with labels are
-    // split class by class and documents whole, both shuffled with the seed; windows of a text are split into three
+    // split of DATA_ALL sources, in relation to each other: calib, select, test; all 0: .7 .1 .2. Samples with labels
+    // are split class by class and documents whole, both shuffled with the seed; windows of a text are split into three
     // contiguous pieces of each file, in this order, because neighbouring windows resemble each other.
     double fraction[3];
     uint64_t seed;

@@ -1,4 +1,5 @@
 // idx and npy: values, shapes and labels of every type, and what is refused.
+#include <unistd.h>
 #include <zlib.h>
 
 #include "data_support.h"
@@ -213,6 +214,26 @@ static void npy_refused(void **state) {
     refuse_spec(s, "not both");
 }
 
+// A file that shrinks while it is mapped is an error of the next batch, never a crash.
+static void npy_shrinks(void **state) {
+    (void)state;
+    enum { N = 4096 };
+    static float x[4 * N];
+    static uint8_t labels[N];
+    const char *path = npy("long.npy", NUM_F32, 2, DIMS(N, 4), x);
+    data_set *set = open_spec(spec_of(path, npy("l.npy", NUM_U8, 1, DIMS(N), labels)));
+    data_view *all = part_of(set, DATA_ALL);
+    data_batch b = {0};
+    base_err err = {0};
+    assert_true(data_fetch(all, 0, N, &b, &err));
+    assert_int_equal(truncate(path, 256), 0);
+    assert_false(data_fetch(all, 0, N, &b, &err));
+    assert_non_null(strstr(err.text, "long.npy"));
+    data_batch_free(&b);
+    data_view_free(all);
+    data_close(set);
+}
+
 static void npy_tokens(void **state) {
     (void)state;
     uint16_t ids[] = {1, 5, 6, 1, 7, 1, 1, 8, 9, 3};
@@ -280,9 +301,9 @@ static void tokens_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(idx_types),      cmocka_unit_test(idx_gz),      cmocka_unit_test(idx_refused),
-        cmocka_unit_test(npy_pairs),      cmocka_unit_test(npy_refused), cmocka_unit_test(npy_tokens),
-        cmocka_unit_test(tokens_refused),
+        cmocka_unit_test(idx_types),   cmocka_unit_test(idx_gz),         cmocka_unit_test(idx_refused),
+        cmocka_unit_test(npy_pairs),   cmocka_unit_test(npy_refused),    cmocka_unit_test(npy_tokens),
+        cmocka_unit_test(npy_shrinks), cmocka_unit_test(tokens_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,8 +1,7 @@
 // main: arguments to a command, nothing else.
-#include "numeric/numeric.h"
+#include "cli/cli.h"
 
 int main(int argc, char **argv) {
-    (void)argc;
     num_setup(argv);
-    return BASE_OK;
+    return cli_main(argc, argv);
 }

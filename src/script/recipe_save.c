@@ -1,6 +1,7 @@
 // recipe_save: save(net, path) - below the out folder, atomically, with the exact size and hash of what was written.
 #include "script/recipe.h"
 
+#include <fcntl.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,12 +13,15 @@ typedef struct scratch {
 } scratch;
 
 static bool make_scratch(scratch *s, base_err *err) {
-    const char *folder = getenv("TMPDIR");
-    snprintf(s->path, sizeof s->path, "%.200s/vise-XXXXXX.safetensors", folder && *folder ? folder : "/tmp");
-    int fd = mkstemps(s->path, 12);
-    if (fd < 0) return base_fail(err, "save: no scratch file can be made in %s", folder && *folder ? folder : "/tmp");
-    close(fd);
-    return true;
+    const char *given = getenv("TMPDIR"), *folder = given && *given ? given : "/tmp";
+    for (int i = 0; i < 100; i++) {
+        snprintf(s->path, sizeof s->path, "%.200s/vise-%ld-%d.safetensors", folder, (long)getpid(), i);
+        int fd = open(s->path, O_WRONLY | O_CREAT | O_EXCL, 0600);
+        if (fd < 0) continue;
+        close(fd);
+        return true;
+    }
+    return base_fail(err, "save: no scratch file can be made in %s", folder);
 }
 
 // What goes into the file beside the weights: which recipe made it, on which dataset.

@@ -16,14 +16,14 @@ enum { COMPRESS_MAX_ARG = 24 };
 // What a step needs before it can run.
 enum { COMPRESS_NEEDS_GRAM = 1, COMPRESS_NEEDS_INPUTS = 2, COMPRESS_NEEDS_GRADIENT = 4, COMPRESS_NEEDS_ALL_LAYERS = 8 };
 
-struct compress_context;  // private: a layer being worked on
+struct compress_context; // private: a layer being worked on
 struct compress_step;
 typedef struct compress_step_kind {
-    const char *name;      // "quantize"
-    const char *help;      // one line
-    const char *about;     // what it computes, a few lines, with the formula
-    const char *source;    // paper
-    const char *cost;      // data needed and order of work
+    const char *name;   // "quantize"
+    const char *help;   // one line
+    const char *about;  // what it computes, a few lines, with the formula
+    const char *source; // paper
+    const char *cost;   // data needed and order of work
     const base_arg *args;
     size_t arg_count;
     unsigned (*needs)(const struct compress_step *step);
@@ -44,32 +44,32 @@ extern const size_t compress_method_count;
 
 typedef struct compress_step {
     const compress_step_kind *kind;
-    base_value value[COMPRESS_MAX_ARG];  // in the order of kind->args
+    base_value value[COMPRESS_MAX_ARG]; // in the order of kind->args
 } compress_step;
-double compress_number(const compress_step *s, const char *arg);      // BASE_CHECKs that the argument exists
+double compress_number(const compress_step *s, const char *arg); // BASE_CHECKs that the argument exists
 const char *compress_text(const compress_step *s, const char *arg);
-char *compress_step_text(const compress_step *s);  // "quantize rtn b4 g64", caller frees
+char *compress_step_text(const compress_step *s); // "quantize rtn b4 g64", caller frees
 
 typedef struct compress_rule {
-    char *pattern;              // PCRE2, searched in the layer name
+    char *pattern; // PCRE2, searched in the layer name
     compress_step *steps;
-    int step_count;             // 0: keep the layer as it is
+    int step_count; // 0: keep the layer as it is
 } compress_rule;
 
 typedef struct compress_plan {
     compress_rule *rules;
-    int rule_count;             // first match wins; a layer no rule matches stays as it is
-    bool sequential;            // calibrate through the compressed prefix (else on the original model's inputs)
-    const data_view *calib;     // NULL: no step may need data, output errors are not measured
-    const data_view *held;      // held-out inputs for the error figures; NULL: not measured
+    int rule_count;         // first match wins; a layer no rule matches stays as it is
+    bool sequential;        // calibrate through the compressed prefix (else on the original model's inputs)
+    const data_view *calib; // NULL: no step may need data, output errors are not measured
+    const data_view *held;  // held-out inputs for the error figures; NULL: not measured
     uint64_t seed;
-    const char *about;          // recipe name, written to the metadata of packed files; NULL: none
+    const char *about; // recipe name, written to the metadata of packed files; NULL: none
 } compress_plan;
-void compress_plan_free(compress_plan *plan);  // rules and steps, not the views
+void compress_plan_free(compress_plan *plan); // rules and steps, not the views
 
 // Which rule each layer gets (-1: none). Beside its name the first layer answers to "first" and the last to "last"
-// (the whole pattern must match them: "first|last"). A pattern that does not compile is an error with its offset; one that
-// matches no layer at all is an error naming the nearest layer names.
+// (the whole pattern must match them: "first|last"). A pattern that does not compile is an error with its offset; one
+// that matches no layer at all is an error naming the nearest layer names.
 bool compress_match(const model *m, const compress_plan *plan, int *rule_of_layer, base_err *err) BASE_MUST_USE;
 
 // ---- a compressed model ------------------------------------------------------------------------
@@ -81,13 +81,13 @@ typedef struct compress_result compress_result;
 bool compress_run(const model *m, const compress_plan *plan, base_job *job, compress_result **out,
                   base_err *err) BASE_MUST_USE;
 void compress_result_free(compress_result *r);
-engine_weights compress_weights(const compress_result *r);   // decoded weights of every parameter
+engine_weights compress_weights(const compress_result *r); // decoded weights of every parameter
 int compress_row_count(const compress_result *r);
 const base_layer_row *compress_row(const compress_result *r, int index);
 // Exact sizes of the file that compress_save(..., about NULL, ...) would write: tensors, and header (the 8 bytes of its
 // length included). Together they are the file.
 bool compress_sizes(const compress_result *r, int64_t *bytes, int64_t *header_bytes, base_err *err) BASE_MUST_USE;
-double compress_bits(const compress_result *r);  // 8 * bytes of the layers / their weights
+double compress_bits(const compress_result *r); // 8 * bytes of the layers / their weights
 
 typedef struct compress_saved {
     int64_t file_bytes, header_bytes;

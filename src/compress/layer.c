@@ -34,7 +34,9 @@ static bool holds_float(const term *t) {
     return term_is_float(t) || (term_is_container(t) && t->child_count == 1 && term_is_float(t->child[0]));
 }
 
-static bool is_settled(const term *t) { return !holds_float(t); }
+static bool is_settled(const term *t) {
+    return !holds_float(t);
+}
 
 float *layer_target(const layer *l, base_err *err) {
     float *out = base_big_alloc((size_t)(l->rows * l->cols), sizeof *out, "the remainder of a layer", err);
@@ -110,14 +112,15 @@ bool damped_cholesky(const char *layer_name, int64_t n, const float *h, double s
                      base_job *job, base_err *err) {
     double mean = 0;
     for (int64_t i = 0; i < n; i++) mean += (double)h[i * n + i] / (double)n;
-    if (mean <= 0) mean = 1;  // no input was ever active: any multiple of I will do
+    if (mean <= 0) mean = 1; // no input was ever active: any multiple of I will do
     for (double d = start; d <= 1; d = d > 0 ? d * 10 : 1e-8) {
         if (!base_go_on(job, err)) return false;
         for (int64_t i = 0; i < n * n; i++) u[i] = (double)h[i];
         for (int64_t i = 0; i < n; i++) u[i * n + i] += d * mean;
         if (!num_dcholesky(n, u, n)) continue;
         if (d > start)
-            base_log(job, BASE_WARN, "%s: damping raised from %g to %g of the mean diagonal to factor the inputs' second moment",
+            base_log(job, BASE_WARN,
+                     "%s: damping raised from %g to %g of the mean diagonal to factor the inputs' second moment",
                      layer_name, start, d);
         *damping = d;
         return true;

@@ -11,46 +11,47 @@
 // ---- terms -------------------------------------------------------------------------------------
 
 enum { TERM_MAX_ATTR = 3, TERM_MAX_BLOB = 3, TERM_MAX_CHILD = 16, TERM_MAX_TERMS = 64, TERM_MAX_DEPTH = 4 };
-enum { TERM_MAX_NAME = 4096 };         // longest tensor name accepted, bytes
-enum { TERM_PARALLEL = 1 << 15 };      // values from which a loop over rows is worth a second thread
+enum { TERM_MAX_NAME = 4096 };    // longest tensor name accepted, bytes
+enum { TERM_PARALLEL = 1 << 15 }; // values from which a loop over rows is worth a second thread
 
 typedef struct term_blob {
     num_dtype dtype;
-    int64_t count;      // values; 0: the array is absent and nothing is written
+    int64_t count; // values; 0: the array is absent and nothing is written
     size_t bytes;
-    const void *data;   // points to `owned`, or into a file
-    void *owned;        // base_big_alloc, or NULL
+    const void *data; // points to `owned`, or into a file
+    void *owned;      // base_big_alloc, or NULL
 } term_blob;
 
 typedef struct term_attr {
     const char *name;
     int64_t min, max;
-    const char *choices;  // "sym|asym": written by name, the value is the position; NULL: a plain integer
+    const char *choices; // "sym|asym": written by name, the value is the position; NULL: a plain integer
 } term_attr;
 
 typedef struct term {
     const struct term_kind *kind;
     int64_t rows, cols;
-    int64_t stored;      // values stored: rows * cols, or the kept ones when a sparse or masked term holds this one
+    int64_t stored; // values stored: rows * cols, or the kept ones when a sparse or masked term holds this one
     int64_t attr[TERM_MAX_ATTR];
     term_blob blob[TERM_MAX_BLOB];
-    struct term *child[TERM_MAX_CHILD];  // owned
+    struct term *child[TERM_MAX_CHILD]; // owned
     int child_count;
 } term;
 
 typedef struct term_kind {
     const char *name, *help;
-    term_attr attr[TERM_MAX_ATTR];     // unused ones have a NULL name
+    term_attr attr[TERM_MAX_ATTR]; // unused ones have a NULL name
     const char *blob[TERM_MAX_BLOB];
     int min_child, max_child;
-    bool element_wise;                 // stores one value per (kept) weight: prune can mask it
+    bool element_wise; // stores one value per (kept) weight: prune can mask it
     // Everything a stranger's file can get wrong: counts, dtypes, ranges of codes and indices. Children come later.
     bool (*check)(const term *t, base_err *err);
     // Size of child `index`; NULL when the kind has none. Called after check.
     bool (*child_size)(const term *t, int index, int64_t *rows, int64_t *cols, int64_t *stored, base_err *err);
     // out[rows x cols] += term.
     bool (*decode)(const term *t, float *out, base_err *err);
-    // out[i] += value of stored entry first + i, which stands at (row, col[i]); element-wise dense kinds only, else NULL.
+    // out[i] += value of stored entry first + i, which stands at (row, col[i]); element-wise dense kinds only, else
+    // NULL.
     void (*gather)(const term *t, int64_t row, int64_t first, int64_t count, const uint32_t *col, float *out);
     // A term with only the stored entries for which keep[stored] is 1 (`kept` of them); same kinds as gather.
     struct term *(*compact)(const term *t, const uint8_t *keep, int64_t kept, base_err *err);
@@ -61,26 +62,26 @@ extern const term_kind term_dense, term_uniform, term_lowrank, term_sparse, term
 extern const term_kind *const term_kinds[];
 extern const size_t term_kind_count;
 
-term *term_new(const term_kind *kind, int64_t rows, int64_t cols);  // stored = rows * cols
+term *term_new(const term_kind *kind, int64_t rows, int64_t cols); // stored = rows * cols
 void term_free(term *t);
 // Room for blob `index`; the term owns it. NULL with err when memory is out.
 void *term_blob_new(term *t, int index, num_dtype dtype, int64_t count, base_err *err) BASE_MUST_USE;
-int64_t term_bytes(const term *t);             // of all blobs, children included
+int64_t term_bytes(const term *t); // of all blobs, children included
 bool term_decode(const term *t, float *out, base_err *err) BASE_MUST_USE;
 bool terms_decode(term *const *terms, int count, int64_t rows, int64_t cols, float *out, base_err *err) BASE_MUST_USE;
-bool term_is_float(const term *t);             // dense: not quantised yet
+bool term_is_float(const term *t); // dense: not quantised yet
 void terms_describe(term *const *terms, int count, base_buf *b);
 bool term_blob_is(const term *t, int index, num_dtype dtype, int64_t count, base_err *err);
 
 term *term_dense_new(num_dtype dtype, const float *values, int64_t rows, int64_t cols, base_err *err);
-term *term_lowrank_new(term *u, term *v);       // takes ownership; u [rows x r], v [r x cols]
+term *term_lowrank_new(term *u, term *v); // takes ownership; u [rows x r], v [r x cols]
 
 // Uniform: value = scale * level(code). Attributes by position.
 enum { UNIFORM_BITS, UNIFORM_SCHEME, UNIFORM_GROUP };
 enum uniform_scheme { UNIFORM_SYM, UNIFORM_ASYM, UNIFORM_SIGN, UNIFORM_TERNARY };
 enum { UNIFORM_CODES, UNIFORM_SCALES, UNIFORM_ZEROS };
-enum { GROUP_ROW = 0, GROUP_TENSOR = -1 };      // group: inputs that share a scale
-int64_t uniform_groups_per_row(int64_t cols, int64_t group);  // 0 for GROUP_TENSOR: one scale in all
+enum { GROUP_ROW = 0, GROUP_TENSOR = -1 };                   // group: inputs that share a scale
+int64_t uniform_groups_per_row(int64_t cols, int64_t group); // 0 for GROUP_TENSOR: one scale in all
 int64_t uniform_scale_count(int64_t rows, int64_t cols, int64_t group);
 size_t uniform_code_bytes(int64_t count, int64_t bits, int64_t scheme);
 
@@ -94,8 +95,8 @@ enum positions_form { FORM_BITMAP, FORM_INDEX, FORM_DELTA, FORM_NM };
 enum { POSITIONS_MAP, POSITIONS_COUNTS, POSITIONS_COLUMNS };
 typedef struct positions {
     int64_t kept;
-    int64_t *first;   // [rows + 1]
-    uint32_t *col;    // [kept], ascending in each row
+    int64_t *first; // [rows + 1]
+    uint32_t *col;  // [kept], ascending in each row
 } positions;
 bool positions_expand(const term *t, positions *p, base_err *err) BASE_MUST_USE;
 void positions_free(positions *p);
@@ -110,17 +111,19 @@ bool positions_mask(const term *t, uint8_t *mask, base_err *err) BASE_MUST_USE;
 // ---- grids: the data types a quantiser rounds to -------------------------------------------------
 
 typedef struct grid_spec {
-    int64_t bits, scheme;  // enum uniform_scheme
-    int64_t group;         // inputs that share a scale, GROUP_ROW, GROUP_TENSOR
-    bool mse;              // search the range, else the closed form of the scheme
-    num_dtype scale;       // stored type of scales
+    int64_t bits, scheme; // enum uniform_scheme
+    int64_t group;        // inputs that share a scale, GROUP_ROW, GROUP_TENSOR
+    bool mse;             // search the range, else the closed form of the scheme
+    num_dtype scale;      // stored type of scales
 } grid_spec;
-typedef struct grid_param { float scale, zero; } grid_param;
+typedef struct grid_param {
+    float scale, zero;
+} grid_param;
 
 // Scale and zero point for `count` finite values (the scale already rounded to its stored type). Stops early, with any
 // result, when the job is cancelled: callers look at base_go_on afterwards.
-bool grid_fit(const grid_spec *g, const float *x, int64_t count, const base_job *job, grid_param *p, base_err *err)
-    BASE_MUST_USE;
+bool grid_fit(const grid_spec *g, const float *x, int64_t count, const base_job *job, grid_param *p,
+              base_err *err) BASE_MUST_USE;
 void grid_encode(const grid_spec *g, grid_param p, const float *x, int64_t count, uint8_t *codes);
 // The largest code; the value of a code is p.scale * (code - p.zero), for signs p.scale * (2 code - 1).
 int64_t grid_max_code(const grid_spec *g);
@@ -130,9 +133,9 @@ float grid_value(const grid_spec *g, grid_param p, unsigned code);
 
 typedef struct solver_problem {
     const char *layer;
-    const float *r;            // target [rows x cols]
-    const uint8_t *mask;       // 1 = quantise this one, 0 = it is pruned; NULL: all
-    const float *h;            // [groups x cols x cols], or [rows] counts when diagonal; NULL unless the solver needs it
+    const float *r;      // target [rows x cols]
+    const uint8_t *mask; // 1 = quantise this one, 0 = it is pruned; NULL: all
+    const float *h;      // [groups x cols x cols], or [rows] counts when diagonal; NULL unless the solver needs it
     int64_t rows, cols, groups;
     bool diagonal;
     grid_spec grid;
@@ -142,12 +145,12 @@ typedef struct solver_problem {
     // Results: codes [rows x cols] (entries where mask is 0 mean nothing), scales and zeros [uniform_scale_count].
     uint8_t *codes;
     float *scales, *zeros;
-    double damping;            // set when a factorisation needed it
+    double damping; // set when a factorisation needed it
 } solver_problem;
 
 typedef struct compress_solver {
     const char *name, *help, *about, *source, *cost;
-    unsigned needs;            // COMPRESS_NEEDS_*
+    unsigned needs; // COMPRESS_NEEDS_*
     bool (*solve)(solver_problem *p, base_err *err);
 } compress_solver;
 extern const compress_solver *const compress_solvers[];
@@ -166,19 +169,19 @@ term *solver_quantize(const compress_solver *s, solver_problem *p, int64_t kept,
 struct compress_context {
     const char *name;
     int64_t rows, cols, groups;
-    const float *w;            // the original weight
-    num_dtype dtype;           // as stored in the file
-    bool diagonal;             // embedding: h holds counts of the rows
-    const float *h;            // second moment of the inputs, when a step asked for it
+    const float *w;  // the original weight
+    num_dtype dtype; // as stored in the file
+    bool diagonal;   // embedding: h holds counts of the rows
+    const float *h;  // second moment of the inputs, when a step asked for it
     term *terms[TERM_MAX_TERMS];
     int term_count;
-    uint8_t *mask;             // 1 = kept, of the container below; NULL: nothing pruned
-    term *container;           // the sparse or masked term among `terms`
-    int64_t prune_count;       // weights this layer loses to a global prune step; -1: none planned
-    double damping;            // NaN until a factorisation was done
+    uint8_t *mask;       // 1 = kept, of the container below; NULL: nothing pruned
+    term *container;     // the sparse or masked term among `terms`
+    int64_t prune_count; // weights this layer loses to a global prune step; -1: none planned
+    double damping;      // NaN until a factorisation was done
     uint64_t seed;
     base_job *job;
-    base_buf did;              // what the last step did, for its event
+    base_buf did; // what the last step did, for its event
 };
 typedef struct compress_context layer;
 

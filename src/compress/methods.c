@@ -51,7 +51,8 @@ const compress_method compress_methods[] = {
      "The U V of rank r with the least ||R - U V||^2. lowrank{method=\"svd\", fraction=0.5, factors=\"f16\"}",
      "Eckart and Young, Psychometrika 1936", "no data; O(out in min(out, in))"},
     {"svd-llm", "lowrank", "truncation-aware SVD: least output error on the calibration inputs",
-     "The U V of rank r with the least tr((R - UV) H (R - UV)^T), H = X^T X / n: SVD of R L with L L^T = H, then L^-1.\n"
+     "The U V of rank r with the least tr((R - UV) H (R - UV)^T), H = X^T X / n: SVD of R L with L L^T = H, then "
+     "L^-1.\n"
      "Computed from the eigenvectors of R H R^T, which are the same and need no inverse.\n"
      "lowrank{method=\"whitened\", ratio=0.5}",
      "SVD-LLM (Wang et al., ICLR 2025, arXiv 2403.07378)", "calibration inputs; O(out in^2 + out^2 in)"},

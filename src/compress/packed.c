@@ -16,7 +16,7 @@ char *packed_blob_name(const char *tensor, const char *path, const char *blob) {
 typedef struct file_plan {
     model_tensor *items;
     int count;
-    void **blocks;      // base_big_alloc
+    void **blocks; // base_big_alloc
     int block_count;
     char *metadata;
 } file_plan;
@@ -99,7 +99,8 @@ static bool turn_back(file_plan *p, const model_tensor *item, num_tensor *t, bas
     int64_t out = t->dim[0], in = t->dim[1];
     for (int64_t r = 0; r < out; r++)
         for (int64_t c = 0; c < in; c++)
-            memcpy(block + (size_t)(c * out + r) * width, (const uint8_t *)t->data + (size_t)(r * in + c) * width, width);
+            memcpy(block + (size_t)(c * out + r) * width, (const uint8_t *)t->data + (size_t)(r * in + c) * width,
+                   width);
     t->dim[0] = in;
     t->dim[1] = out;
     t->data = block;
@@ -145,7 +146,8 @@ static char *make_metadata(const model *m, json_t *packed, base_err *err) {
     }
     char *text = ok ? json_dumps(o, JSON_COMPACT) : NULL;
     json_decref(o);
-    if (!text) base_fail(err, "the description of the packed layers is not valid text (a tensor name that is not UTF-8?)");
+    if (!text)
+        base_fail(err, "the description of the packed layers is not valid text (a tensor name that is not UTF-8?)");
     return text;
 }
 

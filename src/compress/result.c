@@ -28,8 +28,12 @@ void compress_result_free(compress_result *r) {
     free(r);
 }
 
-engine_weights compress_weights(const compress_result *r) { return r->weights; }
-int compress_row_count(const compress_result *r) { return r->row_count; }
+engine_weights compress_weights(const compress_result *r) {
+    return r->weights;
+}
+int compress_row_count(const compress_result *r) {
+    return r->row_count;
+}
 
 const base_layer_row *compress_row(const compress_result *r, int index) {
     BASE_CHECK(index >= 0 && index < r->row_count);

@@ -8,16 +8,16 @@
 typedef struct result_layer {
     term **terms;
     int term_count;
-    float *decoded;   // [out x in], what the network runs with; NULL when unchanged
+    float *decoded; // [out x in], what the network runs with; NULL when unchanged
 } result_layer;
 
 struct compress_result {
-    const model *m;          // outlives the result
-    result_layer *layers;    // [m->layer_count]
-    base_layer_row *rows;    // finished layers in the order of the walk
+    const model *m;       // outlives the result
+    result_layer *layers; // [m->layer_count]
+    base_layer_row *rows; // finished layers in the order of the walk
     int row_count;
-    const float **weights;   // [m->weight_count]
-    char about[96];          // recipe name, for the metadata
+    const float **weights; // [m->weight_count]
+    char about[96];        // recipe name, for the metadata
 };
 
 compress_result *result_new(const model *m);
@@ -30,8 +30,12 @@ base_layer_row result_row(const model *m, int layer, int index);
 
 // The samples a run carries along: with the original weights, and with the compressed prefix (the same stream as long
 // as nothing has changed).
-typedef struct measure_pair { engine_stream *own, *chain; } measure_pair;
-typedef struct measure_streams { measure_pair calib, held; } measure_streams;
+typedef struct measure_pair {
+    engine_stream *own, *chain;
+} measure_pair;
+typedef struct measure_streams {
+    measure_pair calib, held;
+} measure_streams;
 
 bool measure_open(const model *m, const data_view *calib, const data_view *held, measure_streams *s, base_err *err);
 void measure_close(measure_streams *s);

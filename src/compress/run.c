@@ -12,8 +12,8 @@ typedef struct walk {
     const compress_plan *plan;
     base_job *job;
     compress_result *r;
-    int *rule;               // [layer_count]
-    int64_t **prune_count;   // [layer_count] -> [steps of the rule], -1 where nothing is planned; NULL: none
+    int *rule;             // [layer_count]
+    int64_t **prune_count; // [layer_count] -> [steps of the rule], -1 where nothing is planned; NULL: none
     measure_streams s;
     double began;
 } walk;
@@ -22,7 +22,9 @@ static const compress_rule *rule_of(const walk *w, int layer_index) {
     return w->rule[layer_index] < 0 ? NULL : &w->plan->rules[w->rule[layer_index]];
 }
 
-static unsigned step_needs(const compress_step *s) { return s->kind->needs ? s->kind->needs(s) : 0; }
+static unsigned step_needs(const compress_step *s) {
+    return s->kind->needs ? s->kind->needs(s) : 0;
+}
 
 static unsigned layer_needs(const walk *w, int layer_index) {
     const compress_rule *rule = rule_of(w, layer_index);
@@ -42,10 +44,10 @@ static bool check_steps(const walk *w, base_err *err) {
             unsigned data = COMPRESS_NEEDS_GRAM | COMPRESS_NEEDS_INPUTS | COMPRESS_NEEDS_GRADIENT;
             if (!(step_needs(s) & data)) continue;
             if (!w->m->graph)
-                return base_fail(err,
-                                 "rule \"%s\": step %s needs the layers' inputs, and %s has no graph to compute them: %s",
-                                 w->plan->rules[r].pattern, s->kind->name, w->m->name,
-                                 w->m->why_no_arch ? w->m->why_no_arch : "its architecture is not known");
+                return base_fail(
+                    err, "rule \"%s\": step %s needs the layers' inputs, and %s has no graph to compute them: %s",
+                    w->plan->rules[r].pattern, s->kind->name, w->m->name,
+                    w->m->why_no_arch ? w->m->why_no_arch : "its architecture is not known");
             if (!w->plan->calib)
                 return base_fail(err, "rule \"%s\": step %s needs calibration data (calibrate = ...)",
                                  w->plan->rules[r].pattern, s->kind->name);
@@ -105,8 +107,8 @@ static base_layer_row start_row(const walk *w, int i) {
 }
 
 static void emit_row(const walk *w, base_event_kind kind, const base_layer_row *row, const char *text) {
-    base_emit(w->job, (base_event){.kind = kind, .layer = row, .text = text, .index = row->index,
-                                   .total = w->m->layer_count});
+    base_emit(w->job,
+              (base_event){.kind = kind, .layer = row, .text = text, .index = row->index, .total = w->m->layer_count});
 }
 
 // ---- one layer -------------------------------------------------------------------------------------
@@ -159,9 +161,17 @@ static bool run_steps(walk *w, int i, const float *h, base_layer_row *row, base_
     const model_layer *ml = &w->m->layers[i];
     const compress_rule *rule = rule_of(w, i);
     int64_t n = ml->out * ml->in;
-    layer l = {.name = row->name, .rows = ml->out, .cols = ml->in, .groups = ml->groups, .h = h, .damping = NAN,
-               .w = w->m->weights[ml->weight], .dtype = result_tensor(w->m, ml)->t.dtype, .prune_count = -1,
-               .seed = w->plan->seed + (uint64_t)i, .job = w->job};
+    layer l = {.name = row->name,
+               .rows = ml->out,
+               .cols = ml->in,
+               .groups = ml->groups,
+               .h = h,
+               .damping = NAN,
+               .w = w->m->weights[ml->weight],
+               .dtype = result_tensor(w->m, ml)->t.dtype,
+               .prune_count = -1,
+               .seed = w->plan->seed + (uint64_t)i,
+               .job = w->job};
     l.diagonal = ml->node >= 0 && w->m->graph->nodes[ml->node].op == MODEL_EMBEDDING;
     float *decoded = base_big_alloc((size_t)n, sizeof *decoded, "a decoded weight", err);
     bool ok = decoded;
@@ -192,7 +202,8 @@ static bool run_layer(walk *w, int i, base_layer_row *row, base_err *err) {
     const float *weight = w->m->weights[l->weight];
     float *h = NULL;
     bool ok = l->node < 0 || measure_advance(&w->s, l->node, w->job, err);
-    if (!num_all_finite(weight, (size_t)l->weights)) ok = base_fail(err, "layer %s: its weight holds NaN or Inf", row->name);
+    if (!num_all_finite(weight, (size_t)l->weights))
+        ok = base_fail(err, "layer %s: its weight holds NaN or Inf", row->name);
     bool own_inputs = !w->plan->sequential || w->s.calib.chain == w->s.calib.own;
     if (ok && (layer_needs(w, i) & COMPRESS_NEEDS_GRAM)) {
         h = make_gram(w, l, own_inputs ? w->s.calib.own : w->s.calib.chain, err);

@@ -11,12 +11,12 @@ enum { MAX_LAYERS = 100000, MAX_DESCRIPTION = 64 << 20 };
 // What the reader carries: the file's tensors, and which of them the description has named.
 typedef struct reader {
     const model_tensors *t;
-    const char *tensor;   // of the layer being read
-    bool *claimed;        // [t->count]
+    const char *tensor; // of the layer being read
+    bool *claimed;      // [t->count]
 } reader;
 
 typedef struct packed_layer {
-    const char *tensor;   // inside the JSON
+    const char *tensor; // inside the JSON
     model_shape shape;
     int64_t rows, cols;
     float *decoded;
@@ -82,7 +82,7 @@ static void read_blobs(reader *r, const char *path, term *t) {
         char *name = packed_blob_name(r->tensor, path, t->kind->blob[i]);
         const model_tensor *item = model_tensors_find(r->t, name);
         free(name);
-        if (!item) continue;  // an array without values is not written: check compares the counts
+        if (!item) continue; // an array without values is not written: check compares the counts
         r->claimed[item - r->t->items] = true;
         int64_t count = 1;
         for (int d = 0; d < item->t.ndim; d++) count *= item->t.dim[d];
@@ -142,7 +142,8 @@ static bool read_shape(const json_t *o, packed_layer *l, base_err *err) {
     for (size_t d = 0; d < n; d++) {
         const json_t *v = json_array_get(shape, d);
         l->shape.dim[d] = json_integer_value(v);
-        if (!json_is_integer(v) || l->shape.dim[d] < 1) return base_fail(err, "size %zu of its shape is not positive", d);
+        if (!json_is_integer(v) || l->shape.dim[d] < 1)
+            return base_fail(err, "size %zu of its shape is not positive", d);
     }
     if (!num_count(l->shape.ndim, l->shape.dim, NUM_F32, &count, &bytes) || bytes > (size_t)1 << 46)
         return base_fail(err, "its shape is too large");
@@ -239,7 +240,8 @@ static json_t *parse(const model_tensors *t, base_err *err) {
     free(text);
     const json_t *layers = json_object_get(o, "layers");
     if (!json_is_object(o) || !json_is_array(layers) || json_array_size(layers) > MAX_LAYERS) {
-        base_fail(err, "the description of packed tensors (metadata " PACKED_KEY ") is not valid JSON with a list of layers");
+        base_fail(err, "the description of packed tensors (metadata " PACKED_KEY
+                       ") is not valid JSON with a list of layers");
     } else if (json_integer_value(json_object_get(o, "version")) != PACKED_VERSION) {
         base_fail(err, "the packed form has version %lld, this program reads %d",
                   (long long)json_integer_value(json_object_get(o, "version")), PACKED_VERSION);

@@ -3,16 +3,15 @@
 #define VISE_TESTS_COMPRESS_SUPPORT_H
 
 #include "compress/result.h"
-#include "../support/support.h"
+#include "tests/support/support.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 // "quantize bits=4 group=64 sym=0 range=mse": the step with these arguments; fails the test when one is refused.
 static inline compress_step make_step(const char *text) {
@@ -28,8 +27,9 @@ static inline compress_step make_step(const char *text) {
         *value++ = 0;
         char *end;
         double number = strtod(value, &end);
-        bool ok = *end ? base_arg_set_text(s.kind->name, s.kind->args, s.kind->arg_count, s.value, word, value, &err)
-                       : base_arg_set_number(s.kind->name, s.kind->args, s.kind->arg_count, s.value, word, number, &err);
+        bool ok = *end
+                      ? base_arg_set_text(s.kind->name, s.kind->args, s.kind->arg_count, s.value, word, value, &err)
+                      : base_arg_set_number(s.kind->name, s.kind->args, s.kind->arg_count, s.value, word, number, &err);
         if (!ok) fail_msg("%s: %s", text, err.text);
     }
     if (s.kind->check && !s.kind->check(&s, &err)) fail_msg("%s: %s", text, err.text);
@@ -55,8 +55,15 @@ static inline float *random_gram(int64_t in, uint64_t seed) {
 }
 
 static inline layer open_layer(const float *w, int64_t rows, int64_t cols, const float *h) {
-    return (layer){.name = "test", .rows = rows, .cols = cols, .groups = 1, .w = w, .dtype = NUM_F32, .h = h,
-                   .prune_count = -1, .damping = NAN};
+    return (layer){.name = "test",
+                   .rows = rows,
+                   .cols = cols,
+                   .groups = 1,
+                   .w = w,
+                   .dtype = NUM_F32,
+                   .h = h,
+                   .prune_count = -1,
+                   .damping = NAN};
 }
 
 // Applies steps separated by ";"; fails the test on an error. Returns the decoded weight (malloc).

@@ -1,5 +1,5 @@
 // The published implementations' own outputs: rtn (GPTQ's Quantizer), magnitude (Wanda's repository), SVD-LLM.
-#include "compress_support.h"
+#include "tests/compress/compress_support.h"
 
 static num_npz open_golden(const char *name) {
     num_npz z = {0};
@@ -32,8 +32,7 @@ static void check_rtn(const num_npz *z, const num_tensor *w, int bits, const cha
     const num_tensor *code = member(z, variant, "code"), *scale = member(z, variant, "scale");
     assert_non_null(code);
     snprintf(text, sizeof text, "quantize bits=%d sym=%d range=%s scale=f32 group=%lld granularity=%s", bits,
-             !strcmp(sym, "sym"), !strcmp(range, "mm") ? "minmax" : "mse", (long long)group,
-             group ? "group" : gran);
+             !strcmp(sym, "sym"), !strcmp(range, "mm") ? "minmax" : "mse", (long long)group, group ? "group" : gran);
     layer l = open_layer(w->data, rows, cols, NULL);
     float *out = apply_steps(&l, text);
     const term *t = l.terms[0];
@@ -44,7 +43,8 @@ static void check_rtn(const num_npz *z, const num_tensor *w, int bits, const cha
     const float *a = t->blob[UNIFORM_SCALES].data, *b = scale->data;
     for (int64_t i = 0; i < scales; i++) off += !(fabs((double)a[i] - (double)b[i]) <= 1e-6 * (double)b[i]);
     double share = (double)same / (double)(rows * cols), least = !strcmp(range, "mm") ? 0.9999 : 0.999;
-    if (share < least || off) fail_msg("%s: %.4f%% of codes equal, %lld scales differ", variant, 100 * share, (long long)off);
+    if (share < least || off)
+        fail_msg("%s: %.4f%% of codes equal, %lld scales differ", variant, 100 * share, (long long)off);
     double error = output_error(w->data, out, rows, cols, NULL), golden = scalar(z, variant, "sqerr");
     if (fabs(error - golden) > 1e-3 * golden) fail_msg("%s: squared error %g, golden %g", variant, error, golden);
     free(ours);
@@ -55,7 +55,7 @@ static void check_rtn(const num_npz *z, const num_tensor *w, int bits, const cha
 static void rtn_file(const char *name) {
     static const int bits[] = {2, 3, 4, 8};
     static const char *const syms[] = {"sym", "asym"}, *const ranges[] = {"mm", "mse"},
-                      *const grans[] = {"tensor", "channel", "g64", "g32"};
+                             *const grans[] = {"tensor", "channel", "g64", "g32"};
     num_npz z = open_golden(name);
     const num_tensor *w = num_npz_find(&z, "W");
     assert_non_null(w);
@@ -66,8 +66,14 @@ static void rtn_file(const char *name) {
     num_npz_close(&z);
 }
 
-static void rtn_gauss(void **state) { (void)state; rtn_file("rtn_gauss_32x128.npz"); }
-static void rtn_stories(void **state) { (void)state; rtn_file("rtn_stories_l0_q_64x64.npz"); }
+static void rtn_gauss(void **state) {
+    (void)state;
+    rtn_file("rtn_gauss_32x128.npz");
+}
+static void rtn_stories(void **state) {
+    (void)state;
+    rtn_file("rtn_stories_l0_q_64x64.npz");
+}
 
 // The reference prunes |W| <= sorted[count], one weight more than asked for; ours prunes exactly the count, so at most
 // that one place differs. N:M masks are equal.
@@ -100,8 +106,14 @@ static void magnitude_file(const char *name) {
     num_npz_close(&z);
 }
 
-static void magnitude_gauss(void **state) { (void)state; magnitude_file("wanda_magnitude_gauss_48x192.npz"); }
-static void magnitude_stories(void **state) { (void)state; magnitude_file("wanda_magnitude_stories_l0_gate_172x64.npz"); }
+static void magnitude_gauss(void **state) {
+    (void)state;
+    magnitude_file("wanda_magnitude_gauss_48x192.npz");
+}
+static void magnitude_stories(void **state) {
+    (void)state;
+    magnitude_file("wanda_magnitude_stories_l0_gate_172x64.npz");
+}
 
 static void svd_file(const char *name, const int *ranks) {
     num_npz z = open_golden(name);
@@ -117,7 +129,8 @@ static void svd_file(const char *name, const int *ranks) {
         layer l = open_layer(w->data, rows, cols, h);
         float *out = apply_steps(&l, step);
         double ours = output_error(w->data, out, rows, cols, h);
-        if (ours > best * (1 + 1e-4) || ours < best * (1 - 1e-5)) fail_msg("%s %s: %.8g, best %.8g", name, variant, ours, best);
+        if (ours > best * (1 + 1e-4) || ours < best * (1 - 1e-5))
+            fail_msg("%s %s: %.8g, best %.8g", name, variant, ours, best);
         free(out);
         layer_close(&l);
         snprintf(step, sizeof step, "lowrank method=svd rank=%d", ranks[i]);
@@ -133,7 +146,10 @@ static void svd_file(const char *name, const int *ranks) {
     num_npz_close(&z);
 }
 
-static void svd_gauss(void **state) { (void)state; svd_file("svdllm_gauss_48x96.npz", (int[]){4, 12, 24, 40, 0}); }
+static void svd_gauss(void **state) {
+    (void)state;
+    svd_file("svdllm_gauss_48x96.npz", (int[]){4, 12, 24, 40, 0});
+}
 static void svd_stories(void **state) {
     (void)state;
     svd_file("svdllm_stories_l0_gate_172x64.npz", (int[]){8, 16, 32, 48, 0});

@@ -1,6 +1,6 @@
 // Packed files: every combination of terms saved and opened again bit for bit, sizes equal to the file's, and hostile
 // files refused with one sentence.
-#include "compress_support.h"
+#include "tests/compress/compress_support.h"
 
 #include <jansson.h>
 #include <sys/stat.h>
@@ -27,13 +27,16 @@ static const char *source_file(void) {
     static float bias[5] = {1, -2, 3, 4, 5};
     static int64_t table[3] = {7, -8, 1ll << 40};
     static uint16_t half[6 * 10], brain[6 * 10];
-    for (int i = 0; i < 60; i++) half[i] = num_f32_to_f16(0.01f * (float)(i * i % 23 - 11)), brain[i] = num_f32_to_bf16(0.02f * (float)(i % 7 - 3));
+    for (int i = 0; i < 60; i++)
+        half[i] = num_f32_to_f16(0.01f * (float)(i * i % 23 - 11)),
+        brain[i] = num_f32_to_bf16(0.02f * (float)(i % 7 - 3));
     items[n++] = (model_tensor){.name = "a.bias", .t = {NUM_F32, 1, {5}, bias}};
     items[n++] = (model_tensor){.name = "a.table", .t = {NUM_I64, 1, {3}, table}};
     items[n++] = (model_tensor){.name = "half.weight", .t = {NUM_F16, 2, {6, 10}, half}};
     items[n++] = (model_tensor){.name = "brain.weight", .t = {NUM_BF16, 2, {6, 10}, brain}};
     base_err err = {0};
-    if (!model_safetensors_save(path, items, n, "{\"origin\":\"a test\",\"format\":\"pt\"}", NULL, NULL, NULL, &err)) fail_msg("%s", err.text);
+    if (!model_safetensors_save(path, items, n, "{\"origin\":\"a test\",\"format\":\"pt\"}", NULL, NULL, NULL, &err))
+        fail_msg("%s", err.text);
     for (int i = 0; i < SHAPES; i++) free((void *)items[i].t.data);
     return path;
 }
@@ -79,7 +82,8 @@ static void check_round_trip(const char *steps) {
     struct stat st;
     assert_int_equal(stat(path, &st), 0);
     if (st.st_size != bytes + header || st.st_size != saved.file_bytes || header != saved.header_bytes)
-        fail_msg("%s: file %lld bytes, sizes %lld + %lld", steps, (long long)st.st_size, (long long)bytes, (long long)header);
+        fail_msg("%s: file %lld bytes, sizes %lld + %lld", steps, (long long)st.st_size, (long long)bytes,
+                 (long long)header);
     for (int i = 0; i < compress_row_count(r); i++) of_layers += compress_row(r, i)->bytes;
     for (int i = 0; i < m->tensors->count; i++) of_rest += (int64_t)m->tensors->items[i].bytes;
     for (int i = 0; i < compress_row_count(r); i++) of_rest -= compress_row(r, i)->bytes_before;
@@ -107,12 +111,22 @@ static void check_round_trip(const char *steps) {
 
 static void round_trips(void **state) {
     (void)state;
-    static const char *const forms[] = {
-        "keep dtype=f16",        "keep dtype=bf16",          "quantize bits=4 group=8",      "quantize bits=3 sym=0",
-        "quantize bits=1",       "quantize dtype=ternary",   "quantize bits=5 granularity=tensor scale=bf16",
-        "prune sparsity=0.5",    "prune sparsity=0.9 format=delta", "prune sparsity=0.8 format=index", "prune n=2 m=4",
-        "prune n=1 m=3 format=nm", "lowrank fraction=0.3 factors=f16", "lowrank rank=2 factors=int4", "prune sparsity=1",
-        "prune sparsity=0 format=bitmap"};
+    static const char *const forms[] = {"keep dtype=f16",
+                                        "keep dtype=bf16",
+                                        "quantize bits=4 group=8",
+                                        "quantize bits=3 sym=0",
+                                        "quantize bits=1",
+                                        "quantize dtype=ternary",
+                                        "quantize bits=5 granularity=tensor scale=bf16",
+                                        "prune sparsity=0.5",
+                                        "prune sparsity=0.9 format=delta",
+                                        "prune sparsity=0.8 format=index",
+                                        "prune n=2 m=4",
+                                        "prune n=1 m=3 format=nm",
+                                        "lowrank fraction=0.3 factors=f16",
+                                        "lowrank rank=2 factors=int4",
+                                        "prune sparsity=1",
+                                        "prune sparsity=0 format=bitmap"};
     enum { FORMS = sizeof forms / sizeof *forms };
     for (int a = 0; a < FORMS; a++) {
         check_round_trip(forms[a]);
@@ -123,7 +137,8 @@ static void round_trips(void **state) {
         }
     }
     check_round_trip("keep");
-    check_round_trip("quantize bits=2; quantize bits=2; quantize bits=2; lowrank rank=1; prune sparsity=0.5; quantize bits=2");
+    check_round_trip(
+        "quantize bits=2; quantize bits=2; quantize bits=2; lowrank rank=1; prune sparsity=0.5; quantize bits=2");
 }
 
 static void identity_is_the_file(void **state) {
@@ -172,7 +187,7 @@ static void described(void **state) {
 // whose name ends in `blob` given other bytes or left out, and checks the refusal.
 typedef struct attack {
     const char *steps, *from, *to, *blob;
-    int at, value;    // byte `at` of the array becomes value; at -1: the array is left out; -2: one value shorter
+    int at, value; // byte `at` of the array becomes value; at -1: the array is left out; -2: one value shorter
     const char *want;
 } attack;
 
@@ -216,7 +231,10 @@ static const attack attacks[] = {
     {"prune sparsity=0.5", ",\"terms\":[{\"kind\":\"dense\"}]", "", NULL, 0, 0, "holds 0 terms"},
     {"lowrank rank=2", "\"rank\":2", "\"rank\":0", NULL, 0, 0, "integer from 1"},
     {"lowrank rank=2", "\"rank\":2", "\"rank\":2000000000", NULL, 0, 0, "array data"},
-    {"lowrank rank=2", "{\"kind\":\"dense\"}", "{\"kind\":\"lowrank\",\"rank\":1,\"terms\":[{\"kind\":\"lowrank\",\"rank\":1,\"terms\":[{\"kind\":\"lowrank\",\"rank\":1,\"terms\":[{\"kind\":\"lowrank\",\"rank\":1,\"terms\":[]}]}]}]}", NULL, 0, 0, "terms"},
+    {"lowrank rank=2", "{\"kind\":\"dense\"}",
+     "{\"kind\":\"lowrank\",\"rank\":1,\"terms\":[{\"kind\":\"lowrank\",\"rank\":1,\"terms\":[{\"kind\":\"lowrank\","
+     "\"rank\":1,\"terms\":[{\"kind\":\"lowrank\",\"rank\":1,\"terms\":[]}]}]}]}",
+     NULL, 0, 0, "terms"},
     {"keep dtype=f16", NULL, NULL, "w1.weight:0.data", 1, 127, "NaN or Inf"},
 };
 
@@ -260,8 +278,10 @@ static void attack_file(const attack *a) {
             copy = malloc(items[n].bytes + 8);
             memcpy(copy, items[n].t.data, items[n].bytes);
             items[n].t.data = copy;
-            if (a->at == -2) items[n].t.dim[0]--;
-            else copy[a->at] = (uint8_t)a->value;
+            if (a->at == -2)
+                items[n].t.dim[0]--;
+            else
+                copy[a->at] = (uint8_t)a->value;
             if (a->value == 127) copy[0] = 0, copy[1] = 0x7c;
             if (!strcmp(a->want, "scale 0")) copy[2] = 0xff;
         }
@@ -273,9 +293,10 @@ static void attack_file(const attack *a) {
     t = model_tensors_open(bad, &err);
     if (!t) fail_msg("%s", err.text);
     int before = t->count;
-    if (compress_unpack(t, &err)) fail_msg("accepted: %s (%s -> %s)", a->steps, a->from ? a->from : a->blob, a->to ? a->to : "");
+    if (compress_unpack(t, &err))
+        fail_msg("accepted: %s (%s -> %s)", a->steps, a->from ? a->from : a->blob, a->to ? a->to : "");
     if (!strstr(err.text, a->want)) fail_msg("wanted '%s', got: %s", a->want, err.text);
-    assert_int_equal(t->count, before);  // nothing half replaced
+    assert_int_equal(t->count, before); // nothing half replaced
     model_tensors_close(t);
     free(items);
     free(copy);
@@ -292,8 +313,12 @@ static void cancel_and_patterns(void **state) {
     base_err err = {0};
     model *m = open_model(source_file());
     compress_step s = make_step("quantize bits=4");
-    static const struct { const char *pattern, *want; } bad[] = {
-        {"w1.wieght", "nearest name is 'w1.weight'"}, {"w(", "does not compile"}, {"(", "offset"}, {"zzzzzzzzzz", "matches no layer"}};
+    static const struct {
+        const char *pattern, *want;
+    } bad[] = {{"w1.wieght", "nearest name is 'w1.weight'"},
+               {"w(", "does not compile"},
+               {"(", "offset"},
+               {"zzzzzzzzzz", "matches no layer"}};
     for (int i = 0; i < 4; i++) {
         compress_rule rule = {(char *)bad[i].pattern, &s, 1};
         compress_plan plan = {.rules = &rule, .rule_count = 1};
@@ -329,7 +354,7 @@ static void cancel_and_patterns(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(round_trips), cmocka_unit_test(identity_is_the_file), cmocka_unit_test(described),
+        cmocka_unit_test(round_trips),   cmocka_unit_test(identity_is_the_file), cmocka_unit_test(described),
         cmocka_unit_test(hostile_files), cmocka_unit_test(cancel_and_patterns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

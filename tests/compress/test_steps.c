@@ -1,5 +1,5 @@
 // Steps: every pair in both orders, odd shapes, grids, ranks, masks - on layers outside a run.
-#include "compress_support.h"
+#include "tests/compress/compress_support.h"
 
 static const int64_t shapes[][2] = {{1, 1}, {3, 7}, {8, 9}, {16, 36}, {40, 24}, {1, 65}, {33, 1}};
 enum { SHAPES = sizeof shapes / sizeof *shapes };
@@ -49,11 +49,12 @@ static void pairs_and_triples(void **state) {
 // Steps that add a term for the remainder never make the error they aim at larger.
 static void remainder_steps(void **state) {
     (void)state;
-    static const char *const seconds[] = {"quantize bits=2", "quantize bits=4 sym=0 group=8", "quantize dtype=ternary range=mse",
-                                          "quantize bits=1", "lowrank rank=1", "lowrank rank=3 factors=f16",
-                                          "lowrank fraction=0.5 factors=int8"};
-    static const char *const firsts[] = {"quantize bits=2", "quantize bits=3 sym=0 group=8", "quantize bits=1",
-                                         "lowrank rank=2", "prune sparsity=0.6", "quantize dtype=ternary"};
+    static const char *const seconds[] = {
+        "quantize bits=2", "quantize bits=4 sym=0 group=8", "quantize dtype=ternary range=mse", "quantize bits=1",
+        "lowrank rank=1",  "lowrank rank=3 factors=f16",    "lowrank fraction=0.5 factors=int8"};
+    static const char *const firsts[] = {"quantize bits=2",    "quantize bits=3 sym=0 group=8",
+                                         "quantize bits=1",    "lowrank rank=2",
+                                         "prune sparsity=0.6", "quantize dtype=ternary"};
     for (int s = 0; s < SHAPES; s++) {
         int64_t rows = shapes[s][0], cols = shapes[s][1];
         float *w = random_matrix(rows, cols, 100 + (uint64_t)s);
@@ -65,7 +66,8 @@ static void remainder_steps(void **state) {
                 char text[128];
                 snprintf(text, sizeof text, "%s; %s", firsts[a], seconds[b]);
                 double after = error_of(w, rows, cols, text, NULL);
-                if (after > before * (1 + 1e-5) + 1e-12) fail_msg("%lldx%lld %s: %g after %g", (long long)rows, (long long)cols, text, after, before);
+                if (after > before * (1 + 1e-5) + 1e-12)
+                    fail_msg("%lldx%lld %s: %g after %g", (long long)rows, (long long)cols, text, after, before);
             }
         }
         free(w);
@@ -100,8 +102,10 @@ static void quantize_then_prune_keeps_codes(void **state) {
     for (int i = 0; i < 1200; i++) {
         pruned += !b.mask[i];
         assert_true(p[i] == (b.mask[i] ? q[i] : 0));
-        if (!b.mask[i]) most = fmaxf(most, fabsf(w[i]));
-        else least = fminf(least, fabsf(w[i]));
+        if (!b.mask[i])
+            most = fmaxf(most, fabsf(w[i]));
+        else
+            least = fminf(least, fabsf(w[i]));
     }
     assert_int_equal(pruned, 840);
     assert_true(most <= least);
@@ -146,8 +150,10 @@ static void prune_then_quantize(void **state) {
     assert_int_equal(l.term_count, 1);
     assert_int_equal(l.terms[0]->child_count, 1);
     for (int i = 0; i < 360; i++) {
-        if (!l.mask[i]) assert_true(out[i] == 0);
-        else assert_true(fabsf(out[i] - w[i]) < 0.4f / 255);
+        if (!l.mask[i])
+            assert_true(out[i] == 0);
+        else
+            assert_true(fabsf(out[i] - w[i]) < 0.4f / 255);
     }
     free(out);
     layer_close(&l);
@@ -164,7 +170,8 @@ static void prune_then_quantize(void **state) {
 static void floats_are_replaced(void **state) {
     (void)state;
     float *w = random_matrix(6, 20, 6);
-    assert_true(error_of(w, 6, 20, "keep dtype=f16; quantize bits=4", NULL) == error_of(w, 6, 20, "quantize bits=4", NULL));
+    assert_true(error_of(w, 6, 20, "keep dtype=f16; quantize bits=4", NULL) ==
+                error_of(w, 6, 20, "quantize bits=4", NULL));
     assert_true(error_of(w, 6, 20, "keep dtype=f32", NULL) == 0);
     assert_true(error_of(w, 6, 20, "quantize bits=2; keep dtype=f16", NULL) < 1e-7);
     assert_true(error_of(w, 6, 20, "lowrank rank=1; keep dtype=f32", NULL) < 1e-12);
@@ -213,11 +220,16 @@ static void closed_forms(void **state) {
 
 static void odd_values(void **state) {
     (void)state;
-    static const char *const steps[] = {"quantize bits=4",          "quantize bits=4 sym=0",  "quantize bits=1",
-                                        "quantize dtype=ternary",   "quantize range=mse",     "quantize sym=0 range=mse",
+    static const char *const steps[] = {"quantize bits=4",
+                                        "quantize bits=4 sym=0",
+                                        "quantize bits=1",
+                                        "quantize dtype=ternary",
+                                        "quantize range=mse",
+                                        "quantize sym=0 range=mse",
                                         "quantize dtype=ternary range=mse"};
     float zero[21] = {0}, constant[21], tiny[21], huge[21];
-    for (int i = 0; i < 21; i++) constant[i] = -0.25f, tiny[i] = 1e-12f * (float)(i - 10), huge[i] = 1e30f * (float)(i - 10);
+    for (int i = 0; i < 21; i++)
+        constant[i] = -0.25f, tiny[i] = 1e-12f * (float)(i - 10), huge[i] = 1e30f * (float)(i - 10);
     for (int s = 0; s < 7; s++) {
         assert_true(error_of(zero, 3, 7, steps[s], NULL) == 0);
         // A constant is on every grid but those whose zero point takes the place of an end.
@@ -237,7 +249,10 @@ static void odd_values(void **state) {
 // bytes are those of the arrays: counted here by hand.
 static void bytes_by_hand(void **state) {
     (void)state;
-    static const struct { const char *steps; int64_t bytes; } cases[] = {
+    static const struct {
+        const char *steps;
+        int64_t bytes;
+    } cases[] = {
         {"quantize bits=4", 10 * 30 / 2 + 10 * 2},
         {"quantize bits=3 sym=0 group=16 scale=f32", (300 * 3 + 7) / 8 + 20 * 4 + (20 * 3 + 7) / 8},
         {"quantize bits=8 granularity=tensor", 300 + 2},
@@ -249,7 +264,7 @@ static void bytes_by_hand(void **state) {
         {"prune sparsity=0.9 format=index", 10 * 2 + 30 * 2 + 30 * 4},
         {"prune sparsity=0.9 format=delta", 10 * 2 + 30 + 30 * 4},
         {"prune n=2 m=4 format=nm", 160 * 2 / 8 + 160 * 4},
-        {"prune n=2 m=4", 38 + 160 * 4},  // 30 inputs: the bitmap is two bytes smaller
+        {"prune n=2 m=4", 38 + 160 * 4}, // 30 inputs: the bitmap is two bytes smaller
         {"prune n=2 m=4 format=nm; quantize bits=4", 40 + 80 + 20},
         {"keep dtype=bf16", 600},
     };
@@ -258,7 +273,8 @@ static void bytes_by_hand(void **state) {
         layer l = open_layer(w, 10, 30, NULL);
         free(apply_steps(&l, cases[i].steps));
         if (layer_bytes(&l) != cases[i].bytes)
-            fail_msg("%s: %lld bytes, expected %lld", cases[i].steps, (long long)layer_bytes(&l), (long long)cases[i].bytes);
+            fail_msg("%s: %lld bytes, expected %lld", cases[i].steps, (long long)layer_bytes(&l),
+                     (long long)cases[i].bytes);
         layer_close(&l);
     }
     free(w);
@@ -266,17 +282,22 @@ static void bytes_by_hand(void **state) {
 
 static void ranks(void **state) {
     (void)state;
-    static const struct { const char *step; int64_t rank; } cases[] = {
-        {"lowrank rank=5", 5},       {"lowrank fraction=0.5", 10},      {"lowrank ratio=0.5", 6},
-        {"lowrank rank=99", 20},     {"lowrank fraction=0.001", 1},     {"lowrank bytes=1000 factors=f16", 10},
-        {"lowrank energy=1", 20},    {"lowrank bytes=99 factors=int8", 1}, {"lowrank bytes=207 factors=int4", 7},
+    static const struct {
+        const char *step;
+        int64_t rank;
+    } cases[] = {
+        {"lowrank rank=5", 5},    {"lowrank fraction=0.5", 10},         {"lowrank ratio=0.5", 6},
+        {"lowrank rank=99", 20},  {"lowrank fraction=0.001", 1},        {"lowrank bytes=1000 factors=f16", 10},
+        {"lowrank energy=1", 20}, {"lowrank bytes=99 factors=int8", 1}, {"lowrank bytes=207 factors=int4", 7},
     };
     float *w = random_matrix(20, 30, 12);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         layer l = open_layer(w, 20, 30, NULL);
         free(apply_steps(&l, cases[i].step));
-        if (l.terms[0]->attr[0] != cases[i].rank) fail_msg("%s: rank %lld", cases[i].step, (long long)l.terms[0]->attr[0]);
-        if (strstr(cases[i].step, "bytes=")) assert_true(layer_bytes(&l) <= strtol(strstr(cases[i].step, "bytes=") + 6, NULL, 10));
+        if (l.terms[0]->attr[0] != cases[i].rank)
+            fail_msg("%s: rank %lld", cases[i].step, (long long)l.terms[0]->attr[0]);
+        if (strstr(cases[i].step, "bytes="))
+            assert_true(layer_bytes(&l) <= strtol(strstr(cases[i].step, "bytes=") + 6, NULL, 10));
         layer_close(&l);
     }
     double total = num_sum_squares(w, 600);
@@ -287,16 +308,23 @@ static void ranks(void **state) {
 // Refused combinations say why; none of them may pass.
 static void refused(void **state) {
     (void)state;
-    static const struct { const char *step, *field, *text, *want; double number; } cases[] = {
-        {"quantize", "granularity", "group", "needs group", 0}, {"prune", "format", "nm", "needs a pattern", 0},
-        {"prune", "m", NULL, "together", 4},                    {"lowrank", "factors", "f16", "rank is missing", 0},
+    static const struct {
+        const char *step, *field, *text, *want;
+        double number;
+    } cases[] = {
+        {"quantize", "granularity", "group", "needs group", 0},
+        {"prune", "format", "nm", "needs a pattern", 0},
+        {"prune", "m", NULL, "together", 4},
+        {"lowrank", "factors", "f16", "rank is missing", 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         base_err err = {0};
         compress_step s = {.kind = compress_step_find(cases[i].step)};
         base_arg_defaults(s.kind->args, s.kind->arg_count, s.value);
-        bool set = cases[i].text ? base_arg_set_text(s.kind->name, s.kind->args, s.kind->arg_count, s.value, cases[i].field, cases[i].text, &err)
-                                 : base_arg_set_number(s.kind->name, s.kind->args, s.kind->arg_count, s.value, cases[i].field, cases[i].number, &err);
+        bool set = cases[i].text ? base_arg_set_text(s.kind->name, s.kind->args, s.kind->arg_count, s.value,
+                                                     cases[i].field, cases[i].text, &err)
+                                 : base_arg_set_number(s.kind->name, s.kind->args, s.kind->arg_count, s.value,
+                                                       cases[i].field, cases[i].number, &err);
         assert_true(set);
         assert_false(s.kind->check(&s, &err));
         if (!strstr(err.text, cases[i].want)) fail_msg("%s", err.text);
@@ -320,10 +348,10 @@ static void global_counts(void **state) {
     float a[] = {1, -2, 3, 0.5f}, b[] = {0.1f, 2, -2, 9, 0};
     const float *w[] = {a, b};
     int64_t n[] = {4, 5}, counts[2];
-    prune_global_counts(w, n, 2, 0.5, counts);  // 0 0.1 0.5 1 | -2 2 -2 3 9
+    prune_global_counts(w, n, 2, 0.5, counts); // 0 0.1 0.5 1 | -2 2 -2 3 9
     assert_int_equal(counts[0], 2);
     assert_int_equal(counts[1], 2);
-    prune_global_counts(w, n, 2, 0.6, counts);  // five: the first tie of 2 is in a
+    prune_global_counts(w, n, 2, 0.6, counts); // five: the first tie of 2 is in a
     assert_int_equal(counts[0], 3);
     assert_int_equal(counts[1], 2);
     prune_global_counts(w, n, 2, 1, counts);
@@ -341,7 +369,7 @@ static void damping_is_reported(void **state) {
     free(apply_steps(&l, "lowrank method=whitened rank=3"));
     assert_true(l.damping >= 1e-9 && l.damping <= 1);
     layer_close(&l);
-    for (int i = 0; i < 64; i++) h[i] = i % 9 ? -1 : 0.1f;  // far from positive definite: no damping up to 1 helps
+    for (int i = 0; i < 64; i++) h[i] = i % 9 ? -1 : 0.1f; // far from positive definite: no damping up to 1 helps
     l = open_layer(w, 40, 8, h);
     compress_step s = make_step("lowrank method=whitened rank=3");
     base_err err = {0};

@@ -12,7 +12,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { LANES = 16, BLOCK = 1 << 15 };  // lanes: partial sums at fixed places, the same for every vector width
+enum { LANES = 16, BLOCK = 1 << 15 }; // lanes: partial sums at fixed places, the same for every vector width
 
 int64_t grid_max_code(const grid_spec *g) {
     return g->scheme == UNIFORM_TERNARY ? 2 : ((int64_t)1 << g->bits) - 1;
@@ -24,8 +24,12 @@ float grid_value(const grid_spec *g, grid_param p, unsigned code) {
 
 // Adding and taking away 1.5 * 2^23 rounds to the nearest integer, half to even, for |t| < 2^22: plain arithmetic that
 // every vector unit has.
-static inline float round_even(float t) { return (t + 12582912.0f) - 12582912.0f; }
-static inline float clamp(float t, float low, float high) { return t < low ? low : t > high ? high : t; }
+static inline float round_even(float t) {
+    return (t + 12582912.0f) - 12582912.0f;
+}
+static inline float clamp(float t, float low, float high) {
+    return t < low ? low : t > high ? high : t;
+}
 
 BASE_CLONES static void encode_even(const float *x, int64_t count, float scale, float zero, float top, uint8_t *codes) {
     for (int64_t i = 0; i < count; i++)
@@ -36,7 +40,7 @@ void grid_encode(const grid_spec *g, grid_param p, const float *x, int64_t count
     if (g->scheme == UNIFORM_SIGN) {
         for (int64_t i = 0; i < count; i++) codes[i] = x[i] >= 0;
     } else if (p.scale <= 0) {
-        memset(codes, (int)p.zero, (size_t)count);  // nothing but zeros in the group
+        memset(codes, (int)p.zero, (size_t)count); // nothing but zeros in the group
     } else {
         encode_even(x, count, p.scale, p.zero, (float)grid_max_code(g), codes);
     }
@@ -66,7 +70,7 @@ static inline float fifth_root(float a) {
         float f;
         int32_t i;
     } u = {.f = a};
-    u.i = 0x4C2B8000 - u.i / 5;  // 127 * 2^23 * 6 / 5, shifted to halve the largest error
+    u.i = 0x4C2B8000 - u.i / 5; // 127 * 2^23 * 6 / 5, shifted to halve the largest error
     float y = u.f;
     for (int k = 0; k < 3; k++) {
         float y2 = y * y;
@@ -118,7 +122,7 @@ static double error_sum(const float *x, int64_t count, float scale, float low, f
 static void fit_even(const grid_spec *g, const float *x, int64_t count, const base_job *job, grid_param *p) {
     float low = 0, high = 0, top = (float)grid_max_code(g);
     for (int64_t i = 0; i < count; i += BLOCK) range_block(x + i, count - i < BLOCK ? count - i : BLOCK, &low, &high);
-    if (low == 0 && high == 0) low = -1, high = 1;  // an empty or all-zero group: any grid with a zero will do
+    if (low == 0 && high == 0) low = -1, high = 1; // an empty or all-zero group: any grid with a zero will do
     if (g->scheme == UNIFORM_SYM) {
         high = -low > high ? -low : high;
         low = -high;
@@ -185,8 +189,12 @@ static bool ternary_best(const float *x, int64_t count, float *scale, base_err *
 bool grid_fit(const grid_spec *g, const float *x, int64_t count, const base_job *job, grid_param *p, base_err *err) {
     switch ((enum uniform_scheme)g->scheme) {
     case UNIFORM_SYM:
-    case UNIFORM_ASYM: fit_even(g, x, count, job, p); break;
-    case UNIFORM_SIGN: *p = (grid_param){(float)mean_abs(x, count), 0}; break;
+    case UNIFORM_ASYM:
+        fit_even(g, x, count, job, p);
+        break;
+    case UNIFORM_SIGN:
+        *p = (grid_param){(float)mean_abs(x, count), 0};
+        break;
     case UNIFORM_TERNARY:
         p->zero = 1;
         p->scale = (float)mean_abs(x, count);

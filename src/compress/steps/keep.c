@@ -27,9 +27,10 @@ static bool apply(const compress_step *s, layer *l, base_err *err) {
 const compress_step_kind step_keep = {
     .name = "keep",
     .help = "leave the layer as it is, or store it as f32, f16 or bf16",
-    .about = "keep{} does nothing: the layer's own bytes are written. keep{dtype=...} rounds the target to a float type "
-             "and stores it: the weight, or on a pruned layer its kept weights (float values there before are "
-             "replaced), or, after quantize or lowrank, what they left over.",
+    .about =
+        "keep{} does nothing: the layer's own bytes are written. keep{dtype=...} rounds the target to a float type "
+        "and stores it: the weight, or on a pruned layer its kept weights (float values there before are "
+        "replaced), or, after quantize or lowrank, what they left over.",
     .source = "-",
     .cost = "no data; one pass over the weights",
     .args = args,

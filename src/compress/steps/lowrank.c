@@ -2,9 +2,9 @@
 //
 // With the remainder R [out x in] and the inputs' second moment H (plain: H = I), the best U V of rank r in
 // tr((R - UV) H (R - UV)^T) has U = the leading eigenvectors of R H R^T and V = U^+ R: with R H R^T = (RL)(RL)^T for
-// any L L^T = H this is SVD-LLM's truncated SVD of R L times L^-1, without forming L^-1. Where out > in the same U comes
-// from the smaller side, L^T R^T R L with the Cholesky factor L, damped as far as it must be. The second factor is always
-// fitted to the first as it is stored, so rounding of the first is made up for.
+// any L L^T = H this is SVD-LLM's truncated SVD of R L times L^-1, without forming L^-1. Where out > in the same U
+// comes from the smaller side, L^T R^T R L with the Cholesky factor L, damped as far as it must be. The second factor
+// is always fitted to the first as it is stored, so rounding of the first is made up for.
 #include "compress/layer.h"
 
 #include <math.h>
@@ -12,22 +12,29 @@
 #include <string.h>
 
 static const base_arg args[] = {
-    {"method", BASE_TEXT, 0, 0, 0, "svd", "svd|whitened", "least weight error, or least output error on the calibration inputs"},
+    {"method", BASE_TEXT, 0, 0, 0, "svd", "svd|whitened",
+     "least weight error, or least output error on the calibration inputs"},
     {"rank", BASE_INT, 0, 0, 1 << 30, NULL, NULL, "rank as a number; 0: by one of the four that follow"},
     {"fraction", BASE_NUM, 0, 0, 1, NULL, NULL, "rank as a fraction of min(out, in)"},
     {"ratio", BASE_NUM, 0, 0, 4, NULL, NULL, "factor values as a fraction of the layer's weights"},
     {"energy", BASE_NUM, 0, 0, 1, NULL, NULL, "least rank that holds this fraction of the (whitened) energy"},
     {"bytes", BASE_NUM, 0, 0, 1e15, NULL, NULL, "greatest rank whose stored factors take at most these bytes"},
-    {"factors", BASE_TEXT, 0, 0, 0, "f32", "f32|f16|bf16|int8|int7|int6|int5|int4|int3|int2", "stored type of the factors"},
-    {"damp", BASE_NUM, 0, 0, 1, NULL, NULL, "first damping tried where a Cholesky factor is needed, times the mean diagonal"},
+    {"factors", BASE_TEXT, 0, 0, 0, "f32", "f32|f16|bf16|int8|int7|int6|int5|int4|int3|int2",
+     "stored type of the factors"},
+    {"damp", BASE_NUM, 0, 0, 1, NULL, NULL,
+     "first damping tried where a Cholesky factor is needed, times the mean diagonal"},
 };
 
 static const char *const rank_args[] = {"rank", "fraction", "ratio", "energy", "bytes"};
 enum { RANK_ARGS = 5 };
 
-static bool is_whitened(const compress_step *s) { return !strcmp(compress_text(s, "method"), "whitened"); }
+static bool is_whitened(const compress_step *s) {
+    return !strcmp(compress_text(s, "method"), "whitened");
+}
 
-static unsigned needs(const compress_step *s) { return is_whitened(s) ? COMPRESS_NEEDS_GRAM : 0; }
+static unsigned needs(const compress_step *s) {
+    return is_whitened(s) ? COMPRESS_NEEDS_GRAM : 0;
+}
 
 static bool check(const compress_step *s, base_err *err) {
     const char *seen = NULL;
@@ -41,11 +48,11 @@ static bool check(const compress_step *s, base_err *err) {
 
 // The remainder in float64 (transposed when `turned`) with the basis that its approximation is built on.
 typedef struct plan {
-    int64_t n, m, k;    // a is [n x m], k vectors
-    bool turned;        // a = R^T: the stored order of the factors is swapped
-    double *a;          // [n x m]
-    double *basis;      // [k x n], rows are orthonormal (or close), most important first
-    double *energy;     // [k], descending
+    int64_t n, m, k; // a is [n x m], k vectors
+    bool turned;     // a = R^T: the stored order of the factors is swapped
+    double *a;       // [n x m]
+    double *basis;   // [k x n], rows are orthonormal (or close), most important first
+    double *energy;  // [k], descending
 } plan;
 
 static void plan_free(plan *p) {
@@ -161,8 +168,8 @@ static bool make_plan(const compress_step *s, layer *l, const float *r, plan *p,
             p->a[p->turned ? j * l->rows + i : i * l->cols + j] = (double)r[i * l->cols + j];
     double *h = NULL;
     if (whitened && !p->turned && !(h = mean_gram(l, err))) return false;
-    bool ok = p->turned || p->n <= p->m ? basis_near(l, p, h, err)
-                                        : basis_far(l, p, h, compress_number(s, "damp"), err);
+    bool ok =
+        p->turned || p->n <= p->m ? basis_near(l, p, h, err) : basis_far(l, p, h, compress_number(s, "damp"), err);
     base_big_free(h);
     return ok && base_go_on(l->job, err);
 }
@@ -215,7 +222,7 @@ static term *make_term(const char *type, const layer *l, const plan *p, int64_t 
     double *f = x ? doubles(r * p->n, err) : NULL, *y = f ? doubles(r * p->m, err) : NULL;
     term *first = NULL, *second = NULL;
     if (y) {
-        to_float(p->basis, r, p->n, !p->turned, x);  // [n x r], turned: [r x n]
+        to_float(p->basis, r, p->n, !p->turned, x); // [n x r], turned: [r x n]
         first = make_factor(type, l, x, p->turned ? r : p->n, p->turned ? p->n : r, p->turned || r >= 16, err);
     }
     if (first) {
@@ -225,7 +232,8 @@ static term *make_term(const char *type, const layer *l, const plan *p, int64_t 
                 for (int64_t j = 0; j < p->n; j++) f[i * p->n + j] = (double)x[p->turned ? i * p->n + j : j * r + i];
             if (refit(p, r, f, y, err)) {
                 to_float(y, r, p->m, p->turned, x);
-                second = make_factor(type, l, x, p->turned ? p->m : r, p->turned ? r : p->m, !p->turned || r >= 16, err);
+                second =
+                    make_factor(type, l, x, p->turned ? p->m : r, p->turned ? r : p->m, !p->turned || r >= 16, err);
             }
         }
     }
@@ -250,8 +258,8 @@ static int64_t choose_rank(const compress_step *s, const layer *l, const plan *p
         for (int64_t i = 0; i < p->k; i++) total += p->energy[i];
         for (r = 0; r < p->k && sum < energy * total;) sum += p->energy[r++];
     } else {
-        r = least;  // by bytes: from the top down, in apply
-        double each = (double)(l->rows + l->cols) / 4;  // no type takes less than two bits a value
+        r = least;                                     // by bytes: from the top down, in apply
+        double each = (double)(l->rows + l->cols) / 4; // no type takes less than two bits a value
         if (compress_number(s, "bytes") / each < (double)r) r = (int64_t)(compress_number(s, "bytes") / each);
     }
     if (r > least) r = least;
@@ -321,8 +329,9 @@ const compress_step_kind step_lowrank = {
         "First: replaces the weight. After quantize: U V of the quantisation error (LoRC). After prune: of what was\n"
         "pruned (sparse + low-rank). After lowrank: of the remainder. A later quantize codes W - U V.\n"
         "Embedding, whitened: rows weighted by how often they occur. Grouped convolution: H is the mean over groups.",
-    .source = "Eckart and Young 1936; whitened: SVD-LLM, Wang et al., ICLR 2025 (arXiv 2403.07378); of the error: LoRC, "
-              "ZeroQuant-V2 (arXiv 2303.08302)",
+    .source =
+        "Eckart and Young 1936; whitened: SVD-LLM, Wang et al., ICLR 2025 (arXiv 2403.07378); of the error: LoRC, "
+        "ZeroQuant-V2 (arXiv 2303.08302)",
     .cost = "svd: no data, O(out in min(out, in)); whitened: calibration inputs, O(out in^2) more",
     .args = args,
     .arg_count = sizeof args / sizeof *args,

@@ -8,10 +8,12 @@
 static const base_arg args[] = {
     {"criterion", BASE_TEXT, 0, 0, 0, "magnitude", "magnitude", "what makes a weight dispensable"},
     {"sparsity", BASE_NUM, 0.5, 0, 1, NULL, NULL, "fraction of the weights that become 0"},
-    {"scope", BASE_TEXT, 0, 0, 0, "layer", "layer|global", "rank within each layer, or all layers of the rule together"},
+    {"scope", BASE_TEXT, 0, 0, 0, "layer", "layer|global",
+     "rank within each layer, or all layers of the rule together"},
     {"n", BASE_INT, 0, 0, 256, NULL, NULL, "with m: keep n of every m neighbouring inputs (2:4 is n=2, m=4)"},
     {"m", BASE_INT, 0, 0, 256, NULL, NULL, "with n: length of the runs; 0: no pattern"},
-    {"format", BASE_TEXT, 0, 0, 0, "auto", "auto|bitmap|index|delta|nm", "stored form of the positions; auto: the smallest"},
+    {"format", BASE_TEXT, 0, 0, 0, "auto", "auto|bitmap|index|delta|nm",
+     "stored form of the positions; auto: the smallest"},
 };
 
 static bool is_given(const compress_step *s, const char *name) {
@@ -20,9 +22,13 @@ static bool is_given(const compress_step *s, const char *name) {
     return false;
 }
 
-static bool is_global(const compress_step *s) { return !strcmp(compress_text(s, "scope"), "global"); }
+static bool is_global(const compress_step *s) {
+    return !strcmp(compress_text(s, "scope"), "global");
+}
 
-static unsigned needs(const compress_step *s) { return is_global(s) ? COMPRESS_NEEDS_ALL_LAYERS : 0; }
+static unsigned needs(const compress_step *s) {
+    return is_global(s) ? COMPRESS_NEEDS_ALL_LAYERS : 0;
+}
 
 static bool check(const compress_step *s, base_err *err) {
     double n = compress_number(s, "n"), m = compress_number(s, "m");
@@ -45,7 +51,10 @@ static inline uint32_t key_of(float score, uint8_t alive) {
 }
 
 // The key below which `count` entries lie, by two histograms of 16 bits: `*below` entries are less than it.
-typedef struct cut { uint32_t key; int64_t below; } cut;
+typedef struct cut {
+    uint32_t key;
+    int64_t below;
+} cut;
 
 static cut find_cut(int64_t *histogram, int64_t count, int64_t below, uint32_t prefix) {
     uint32_t b = 0;
@@ -119,8 +128,12 @@ static void select_nm(const float *score, int64_t rows, int64_t cols, int64_t n,
 
 // ---- the container ---------------------------------------------------------------------------------
 
-static bool is_element_wise(const term *t) { return t->kind->element_wise || term_is_container(t); }
-static bool is_other(const term *t) { return !is_element_wise(t); }
+static bool is_element_wise(const term *t) {
+    return t->kind->element_wise || term_is_container(t);
+}
+static bool is_other(const term *t) {
+    return !is_element_wise(t);
+}
 
 // Moves the values of `t` that survive into `c`: a full term's by the mask, a container's children by the part of
 // the mask that stands on their old places.
@@ -191,7 +204,8 @@ static term *build(const compress_step *s, const layer *l, const uint8_t *mask, 
     int64_t n = (int64_t)compress_number(s, "n"), m = (int64_t)compress_number(s, "m");
     int form = form_of(compress_text(s, "format"));
     if (form == FORM_NM && !positions_fit_nm(mask, l->rows, l->cols, n, m)) {
-        base_log(l->job, BASE_INFO, "%s: an earlier mask left some runs with fewer than %lld weights; stored as the smallest other form",
+        base_log(l->job, BASE_INFO,
+                 "%s: an earlier mask left some runs with fewer than %lld weights; stored as the smallest other form",
                  l->name, (long long)n);
         form = -1;
     }
@@ -233,7 +247,8 @@ const compress_step_kind step_prune = {
     .name = "prune",
     .help = "set the least important weights to zero and store only the others",
     .about =
-        "magnitude: the floor(sparsity * count) weights with the least |w| become 0; of equal ones the first go first.\n"
+        "magnitude: the floor(sparsity * count) weights with the least |w| become 0; of equal ones the first go "
+        "first.\n"
         "n:m keeps the n largest of every m neighbouring inputs (a shorter last run keeps min(n, its length)).\n"
         "scope=global: all layers of the rule are ranked together by their original weights before the walk, which\n"
         "decides how many each loses. Stored as positions (the smallest of bitmap, index, delta and nm) and values.\n"

@@ -7,18 +7,21 @@
 static const base_arg args[] = {
     {"solver", BASE_TEXT, 0, 0, 0, "rtn", "rtn|gptq", "how codes are chosen"},
     {"bits", BASE_INT, 4, 1, 8, NULL, NULL, "bits a code; 1 with sym is the sign"},
-    {"dtype", BASE_TEXT, 0, 0, 0, "int", "int|ternary", "grid: integers of `bits` bits, or -1, 0, 1 at 1.6 bits a weight"},
+    {"dtype", BASE_TEXT, 0, 0, 0, "int", "int|ternary",
+     "grid: integers of `bits` bits, or -1, 0, 1 at 1.6 bits a weight"},
     {"sym", BASE_BOOL, 1, 0, 1, NULL, NULL, "symmetric around 0; false: an integer zero point a group"},
     {"group", BASE_INT, 0, 0, 1 << 30, NULL, NULL, "neighbouring inputs that share a scale; 0: the whole row"},
     {"granularity", BASE_TEXT, 0, 0, 0, "auto", "auto|tensor|channel|group",
      "what shares a scale; auto: group when group > 0, else channel (output row)"},
-    {"range", BASE_TEXT, 0, 0, 0, "minmax", "minmax|mse", "range of the grid: extremes, or searched for the least error"},
+    {"range", BASE_TEXT, 0, 0, 0, "minmax", "minmax|mse",
+     "range of the grid: extremes, or searched for the least error"},
     {"scale", BASE_TEXT, 0, 0, 0, "f16", "f16|bf16|f32", "stored type of scales (f32 where f16 cannot hold them)"},
     {"damp", BASE_NUM, 0.01, 0, 10, NULL, NULL, "gptq: added to the diagonal of H, as a fraction of its mean"},
     {"block", BASE_INT, 128, 1, 1024, NULL, NULL, "gptq: columns between two updates of the rest"},
     {"order", BASE_TEXT, 0, 0, 0, "none", "none|act", "gptq: columns as they are, or by falling diagonal of H"},
     {"static", BASE_BOOL, 0, 0, 1, NULL, NULL, "gptq: group scales from the weights before any column is done"},
-    {"pad", BASE_TEXT, 0, 0, 0, "short", "short|error", "groups that do not divide the row: a shorter last one, or an error"},
+    {"pad", BASE_TEXT, 0, 0, 0, "short", "short|error",
+     "groups that do not divide the row: a shorter last one, or an error"},
 };
 
 static unsigned needs(const compress_step *s) {
@@ -59,7 +62,8 @@ static grid_spec make_grid(const compress_step *s) {
 static bool fit_groups(const compress_step *s, const layer *l, grid_spec *g, base_err *err) {
     if (g->group <= 0 || l->cols % g->group == 0) return true;
     if (!strcmp(compress_text(s, "pad"), "error"))
-        return base_fail(err, "groups of %lld do not divide the %lld inputs (pad=\"short\" allows a shorter last group)",
+        return base_fail(err,
+                         "groups of %lld do not divide the %lld inputs (pad=\"short\" allows a shorter last group)",
                          (long long)g->group, (long long)l->cols);
     base_log(l->job, BASE_INFO, "%s: groups of %lld do not divide %lld inputs; the last of each row has %lld", l->name,
              (long long)g->group, (long long)l->cols, (long long)(l->cols % g->group));
@@ -96,12 +100,14 @@ const compress_step_kind step_quantize = {
     .name = "quantize",
     .help = "round what is left of the weight to integer codes with scales",
     .about =
-        "w ~ scale * (code - zero), one scale (and zero point) a group, row or tensor; group scales are stored as f16.\n"
+        "w ~ scale * (code - zero), one scale (and zero point) a group, row or tensor; group scales are stored as "
+        "f16.\n"
         "sym: zero = 2^(bits-1), scale = 2 max|w| / (2^bits - 1). asym: scale = (max - min) / (2^bits - 1),\n"
         "zero = round(-min / scale), the range always containing 0. bits=1 with sym is the sign with scale mean|w|.\n"
         "dtype=ternary: -1, 0, 1 with scale mean|w| (range=mse: the exact least-squares scale), five to a byte.\n"
         "Alone or first: codes of the weight. After quantize: codes of the remainder W - Q are added (residual).\n"
-        "After lowrank: codes of W - UV. After prune: the kept weights' values are replaced by codes, ranges found over\n"
+        "After lowrank: codes of W - UV. After prune: the kept weights' values are replaced by codes, ranges found "
+        "over\n"
         "kept weights only, pruned ones stay 0; a second quantize adds codes of the kept weights' remainder.\n"
         "After keep{dtype}: replaces the float values.",
     .source = "uniform affine quantisation; grid and search as in GPTQ (arXiv 2210.17323); sign: XNOR-Net (arXiv "

@@ -19,9 +19,13 @@ static size_t find(const compress_step *s, const char *arg) {
     return i;
 }
 
-double compress_number(const compress_step *s, const char *arg) { return s->value[find(s, arg)].number; }
+double compress_number(const compress_step *s, const char *arg) {
+    return s->value[find(s, arg)].number;
+}
 
-const char *compress_text(const compress_step *s, const char *arg) { return s->value[find(s, arg)].text; }
+const char *compress_text(const compress_step *s, const char *arg) {
+    return s->value[find(s, arg)].text;
+}
 
 // The name and every argument that was given or is worth seeing: numbers as "bits=4", choices as they are.
 char *compress_step_text(const compress_step *s) {
@@ -30,7 +34,7 @@ char *compress_step_text(const compress_step *s) {
     for (size_t i = 0; i < s->kind->arg_count; i++) {
         const base_arg *a = &s->kind->args[i];
         const base_value *v = &s->value[i];
-        bool leading = i == 0 && a->type == BASE_TEXT;  // the solver, criterion or method is always named
+        bool leading = i == 0 && a->type == BASE_TEXT; // the solver, criterion or method is always named
         if (!v->given && !leading) continue;
         if (a->type == BASE_TEXT)
             base_buf_printf(&b, " %s", v->text);

@@ -4,7 +4,7 @@
 #include <string.h>
 
 enum { DATA };
-enum { CHUNK = 4096 };  // values converted at a time, so that the float copy stays in cache
+enum { CHUNK = 4096 }; // values converted at a time, so that the float copy stays in cache
 
 static bool check(const term *t, base_err *err) {
     const term_blob *b = &t->blob[DATA];
@@ -44,7 +44,7 @@ static bool decode(const term *t, float *out, base_err *err) {
 }
 
 static void gather(const term *t, int64_t row, int64_t first, int64_t count, const uint32_t *col, float *out) {
-    (void)row, (void)col;  // a stored float stands for itself wherever it is
+    (void)row, (void)col; // a stored float stands for itself wherever it is
     add(t, first, count, out);
 }
 

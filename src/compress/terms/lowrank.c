@@ -4,7 +4,7 @@
 enum { RANK };
 
 static bool check(const term *t, base_err *err) {
-    (void)t, (void)err;  // the rank's range is in the attribute row; the factors check themselves
+    (void)t, (void)err; // the rank's range is in the attribute row; the factors check themselves
     return true;
 }
 

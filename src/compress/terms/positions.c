@@ -10,8 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-static num_dtype count_dtype(int64_t cols) { return cols <= UINT16_MAX ? NUM_U16 : NUM_I32; }
-static num_dtype column_dtype(int64_t cols) { return cols <= UINT16_MAX + 1 ? NUM_U16 : NUM_I32; }
+static num_dtype count_dtype(int64_t cols) {
+    return cols <= UINT16_MAX ? NUM_U16 : NUM_I32;
+}
+static num_dtype column_dtype(int64_t cols) {
+    return cols <= UINT16_MAX + 1 ? NUM_U16 : NUM_I32;
+}
 
 static int64_t get(const term_blob *b, int64_t i) {
     if (b->dtype == NUM_U8) return ((const uint8_t *)b->data)[i];
@@ -138,7 +142,8 @@ static int64_t nm_row(int64_t cols, int64_t n, int64_t m) {
 
 static bool expand_nm(const term *t, positions *p, base_err *err) {
     int64_t n = t->attr[POSITIONS_N], m = t->attr[POSITIONS_M];
-    if (m < 2 || n < 1 || n > m) return base_fail(err, "a masked term states the pattern %lld:%lld", (long long)n, (long long)m);
+    if (m < 2 || n < 1 || n > m)
+        return base_fail(err, "a masked term states the pattern %lld:%lld", (long long)n, (long long)m);
     int64_t per_row = nm_row(t->cols, n, m), kept = per_row * t->rows;
     int bits = offset_bits(m);
     int64_t bytes = (int64_t)num_packed_bytes((size_t)kept, bits);
@@ -222,8 +227,10 @@ static int64_t form_bytes(const uint8_t *mask, int64_t rows, int64_t cols, int f
     int64_t kept = count_kept(mask, rows * cols), bytes = 0;
     int64_t counts = rows * (int64_t)num_dtypes[count_dtype(cols)].bytes;
     switch ((enum positions_form)form) {
-    case FORM_BITMAP: return (rows * cols + 7) / 8;
-    case FORM_INDEX: return counts + kept * (int64_t)num_dtypes[column_dtype(cols)].bytes;
+    case FORM_BITMAP:
+        return (rows * cols + 7) / 8;
+    case FORM_INDEX:
+        return counts + kept * (int64_t)num_dtypes[column_dtype(cols)].bytes;
     case FORM_DELTA:
         for (int64_t r = 0; r < rows; r++) bytes += gaps(mask + r * cols, cols, NULL);
         return counts + bytes;
@@ -276,8 +283,7 @@ static bool write_nm(term *t, const uint8_t *mask, base_err *err) {
     return map != NULL;
 }
 
-term *positions_build(const uint8_t *mask, int64_t rows, int64_t cols, int form, int64_t n, int64_t m,
-                      base_err *err) {
+term *positions_build(const uint8_t *mask, int64_t rows, int64_t cols, int form, int64_t n, int64_t m, base_err *err) {
     if (form < 0) {
         // The pattern's own form comes first, so that it wins where it is as small as another.
         static const int order[] = {FORM_NM, FORM_BITMAP, FORM_INDEX, FORM_DELTA};

@@ -41,7 +41,9 @@ int64_t term_bytes(const term *t) {
     return bytes;
 }
 
-bool term_decode(const term *t, float *out, base_err *err) { return t->kind->decode(t, out, err); }
+bool term_decode(const term *t, float *out, base_err *err) {
+    return t->kind->decode(t, out, err);
+}
 
 bool terms_decode(term *const *terms, int count, int64_t rows, int64_t cols, float *out, base_err *err) {
     memset(out, 0, (size_t)(rows * cols) * sizeof *out);
@@ -50,9 +52,13 @@ bool terms_decode(term *const *terms, int count, int64_t rows, int64_t cols, flo
     return true;
 }
 
-bool term_is_float(const term *t) { return t->kind == &term_dense; }
+bool term_is_float(const term *t) {
+    return t->kind == &term_dense;
+}
 
-bool term_is_container(const term *t) { return t->kind == &term_sparse || t->kind == &term_masked; }
+bool term_is_container(const term *t) {
+    return t->kind == &term_sparse || t->kind == &term_masked;
+}
 
 void terms_describe(term *const *terms, int count, base_buf *b) {
     for (int i = 0; i < count; i++) {

@@ -72,13 +72,19 @@ static void group_param(const term *t, int64_t index, float *scale, float *base,
     uint8_t zero;
     *step = 1, *base = 0;
     switch ((enum uniform_scheme)t->attr[UNIFORM_SCHEME]) {
-    case UNIFORM_SYM: *base = -(float)(1 << (bits - 1)); break;
+    case UNIFORM_SYM:
+        *base = -(float)(1 << (bits - 1));
+        break;
     case UNIFORM_ASYM:
         codes_unpack(t->blob[UNIFORM_ZEROS].data, index, 1, bits, UNIFORM_ASYM, &zero);
         *base = -(float)zero;
         break;
-    case UNIFORM_SIGN: *base = -1, *step = 2; break;
-    case UNIFORM_TERNARY: *base = -1; break;
+    case UNIFORM_SIGN:
+        *base = -1, *step = 2;
+        break;
+    case UNIFORM_TERNARY:
+        *base = -1;
+        break;
     }
 }
 

@@ -98,10 +98,9 @@ static double cosine(const engine_error *e) {
     return norm > 0 ? e->product / norm : NAN;
 }
 
-bool measure_outputs(const measure_streams *s, const model *m, const model_layer *l, const float *w, const float *wc,
-                     const float *h, base_layer_row *row, base_job *job, base_err *err) {
-    // A learned position table is added to its input: it has no input matrix to measure on.
-    if (l->node < 0 || m->graph->nodes[l->node].op == MODEL_POSITION) return true;
+bool measure_outputs(const measure_streams *s, const model_layer *l, const float *w, const float *wc, const float *h,
+                     base_layer_row *row, base_job *job, base_err *err) {
+    if (l->node < 0) return true;
     engine_error e = {0};
     if (s->calib.own) {
         bool ok = h ? error_from_gram(l, w, wc, h, &e, err)

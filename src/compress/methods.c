@@ -28,8 +28,10 @@ const compress_method compress_methods[] = {
      "rule(\".*\", quantize{bits=4}, quantize{bits=2})",
      "REx (Yvinec et al., NeurIPS 2023, arXiv 2203.14645)", "no data; one pass a step"},
     {"gptq", "quantize", "column by column, later columns make up for each error",
-     "Minimises tr((W-Q) H (W-Q)^T), H = X^T X / n of the layer's inputs: column i is rounded to its grid and the columns\n"
-     "still to come move by -(w_i - q_i) / U_ii U[i, i+1:], with (H + damp mean(diag H) 1)^-1 = U^T U. damp 0.01 (raised\n"
+     "Minimises tr((W-Q) H (W-Q)^T), H = X^T X / n of the layer's inputs: column i is rounded to its grid and the "
+     "columns\n"
+     "still to come move by -(w_i - q_i) / U_ii U[i, i+1:], with (H + damp mean(diag H) 1)^-1 = U^T U. damp 0.01 "
+     "(raised\n"
      "and reported where H does not factor), block 128, order=\"act\": by falling diag H, static: group scales first.\n"
      "quantize{solver=\"gptq\", bits=3, order=\"act\"}",
      "GPTQ (Frantar, Ashkboos, Hoefler, Alistarh, ICLR 2023, arXiv 2210.17323)",

@@ -46,7 +46,7 @@ bool measure_replace(measure_streams *s, int param, const float *w, base_err *er
 void measure_weights(base_layer_row *row, const float *w, const float *wc);
 // Output errors and cosine; `h` (may be NULL) is the second moment of the original calibration inputs, which spares a
 // pass over them.
-bool measure_outputs(const measure_streams *s, const model *m, const model_layer *l, const float *w, const float *wc,
-                     const float *h, base_layer_row *row, base_job *job, base_err *err);
+bool measure_outputs(const measure_streams *s, const model_layer *l, const float *w, const float *wc, const float *h,
+                     base_layer_row *row, base_job *job, base_err *err);
 
 #endif

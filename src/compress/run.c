@@ -214,7 +214,7 @@ static bool run_layer(walk *w, int i, base_layer_row *row, base_err *err) {
     if (ok) {
         measure_weights(row, weight, now);
         bool usable = h && own_inputs && w->m->graph->nodes[l->node].op != MODEL_EMBEDDING;
-        ok = measure_outputs(&w->s, w->m, l, weight, now, usable ? h : NULL, row, w->job, err);
+        ok = measure_outputs(&w->s, l, weight, now, usable ? h : NULL, row, w->job, err);
         if (ok && now != weight && l->node >= 0) ok = measure_replace(&w->s, l->weight, now, err);
         if (!ok) undo(w, i);
     }

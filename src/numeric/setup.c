@@ -106,6 +106,7 @@ static bool products_are_right(void) {
 
 static void run_again(char **argv, const char *attempt, const char *kernel) {
     setenv(GUARD, attempt, 1);
+    setenv("OPENBLAS_NUM_THREADS", "1", 1); // spares the threads it would start and we never use
     if (kernel)
         setenv("OPENBLAS_CORETYPE", kernel, 1);
     else
@@ -116,6 +117,7 @@ static void run_again(char **argv, const char *attempt, const char *kernel) {
 }
 
 void num_setup(char **argv) {
+    hold_blas_at_one_thread(); // a caller that is a constructor itself may come before ours
     const char *guard = getenv(GUARD);
     int attempt = guard ? atoi(guard) : 0;
     if (attempt == 0) {

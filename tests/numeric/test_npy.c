@@ -414,7 +414,7 @@ static void gz_files(void **state) {
     (void)state;
     enum { N = 500000 };
     uint8_t *data = malloc(N);
-    for (int i = 0; i < N; i++) data[i] = (uint8_t)(i * i >> 7);
+    for (int i = 0; i < N; i++) data[i] = (uint8_t)((unsigned)i * (unsigned)i >> 7);
     const char *path = support_temp_path("x.gz"), *two = support_temp_path("two.gz");
     gzFile gz = gzopen(path, "wb9");
     gzwrite(gz, data, N);

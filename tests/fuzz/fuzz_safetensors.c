@@ -1,5 +1,5 @@
-// Fuzz target: any bytes as a safetensors file. What the reader accepts must lie inside the bytes it was given and cover
-// them, must be something the writer can write, and must bind for per-tensor work or say why not.
+// Fuzz target: any bytes as a safetensors file. What the reader accepts must lie inside the bytes it was given and
+// cover them, must be something the writer can write, and must bind for per-tensor work or say why not.
 #include "model/files.h"
 
 #include <stdlib.h>

@@ -11,6 +11,7 @@
 
 // ---- ops ---------------------------------------------------------------------------------------
 
+// clang-format off
 typedef enum model_op {
     MODEL_LINEAR, MODEL_CONV2D, MODEL_BATCH_NORM, MODEL_LAYER_NORM, MODEL_RMS_NORM, MODEL_EMBEDDING, MODEL_POSITION,
     MODEL_RELU, MODEL_GELU, MODEL_GELU_TANH, MODEL_SILU, MODEL_TANH, MODEL_SIGMOID, MODEL_SOFTMAX,
@@ -37,6 +38,7 @@ enum { POOL_KH, POOL_KW, POOL_STRIDE_H, POOL_STRIDE_W, POOL_PAD_TOP, POOL_PAD_LE
 enum { GLOBAL_MAX };                                   // 0: mean over H, W; 1: maximum
 enum { ROPE_HEAD_DIM, ROPE_BASE, ROPE_INTERLEAVED };   // x [N, T, heads*head_dim]; 0: half-rotated pairs (i, i+d/2)
 enum { ATTENTION_HEADS, ATTENTION_KV_HEADS, ATTENTION_CAUSAL, ATTENTION_SCALE };  // scale 0: 1/sqrt(head_dim)
+// clang-format on
 // attention takes q [N, T, heads*d], k, v [N, T, kv_heads*d] and gives [N, T, heads*d]; kv_heads 0: as heads.
 // cross_entropy takes logits [.., classes] and targets [..] (-1: not counted); mse two equal shapes; both give the
 // mean over the batch, shape [1].
@@ -47,7 +49,7 @@ typedef struct model_shape {
     int64_t dim[5];
 } model_shape;
 int64_t model_shape_count(const model_shape *s);
-char *model_shape_text(char out[48], const model_shape *s);  // "1x16x32x32"
+char *model_shape_text(char out[48], const model_shape *s); // "1x16x32x32"
 
 struct model_node;
 typedef struct model_op_info {
@@ -55,25 +57,25 @@ typedef struct model_op_info {
     const base_arg *attrs;
     int attr_count;
     int min_in, max_in;
-    const char *params[MODEL_MAX_PARAM];  // suffixes: "weight", "bias", "running_mean", "running_var"
-    int weight_param;                     // which of them is the compressible weight; -1: none
+    const char *params[MODEL_MAX_PARAM]; // suffixes: "weight", "bias", "running_mean", "running_var"
+    int weight_param;                    // which of them is the compressible weight; -1: none
     // Output shapes from input shapes; errors name the node and the shapes.
     bool (*infer)(const struct model_node *node, const model_shape *in, model_shape *out, base_err *err);
-    // Shapes of the parameters from the input shapes, by suffix; ndim 0: this node has none such (a bias may be absent).
-    // Returns one past the last suffix present.
+    // Shapes of the parameters from the input shapes, by suffix; ndim 0: this node has none such (a bias may be
+    // absent). Returns one past the last suffix present.
     int (*param_shapes)(const struct model_node *node, const model_shape *in, model_shape *params);
     // Floating-point operations of a forward pass.
     double (*flops)(const struct model_node *node, const model_shape *in, const model_shape *out);
 } model_op_info;
-extern const model_op_info model_ops[MODEL_OPS];  // one row an op; engine/ has the row's kernels
+extern const model_op_info model_ops[MODEL_OPS]; // one row an op; engine/ has the row's kernels
 
 // ---- graph -------------------------------------------------------------------------------------
 
 typedef struct model_node {
     model_op op;
-    char *name;                   // module name: "layer1.0.conv1"; unique
-    int in_count, in[MODEL_MAX_IN];      // values
-    int out_count, out[MODEL_MAX_OUT];   // values
+    char *name;                        // module name: "layer1.0.conv1"; unique
+    int in_count, in[MODEL_MAX_IN];    // values
+    int out_count, out[MODEL_MAX_OUT]; // values
     // Graph parameters by suffix (params[] of the op); -1: absent. param_count is one past the last one present, so a
     // linear without a bias has 1.
     int param_count, param[MODEL_MAX_PARAM];
@@ -81,12 +83,12 @@ typedef struct model_node {
 } model_node;
 
 typedef struct model_param {
-    char *name;           // "layer1.0.conv1.weight"
+    char *name; // "layer1.0.conv1.weight"
     model_shape shape;
-    bool buffer;          // running statistics: not trained
-    bool transposed;      // the file stores [in x out]: model_bind turns it to [out x in], model_save turns it back
-    int suffix;           // which of the op's params
-    int node;             // the node that brought it in
+    bool buffer;     // running statistics: not trained
+    bool transposed; // the file stores [in x out]: model_bind turns it to [out x in], model_save turns it back
+    int suffix;      // which of the op's params
+    int node;        // the node that brought it in
 } model_param;
 
 typedef enum model_task { MODEL_CLASSIFY, MODEL_LANGUAGE, MODEL_RECONSTRUCT } model_task;
@@ -98,11 +100,11 @@ typedef struct model_graph {
     int param_count;
     int value_count;
     data_kind input_kind;
-    model_shape input;      // with N = 1; tokens: {1, context}
-    int64_t context;        // tokens: longest sequence
-    int output;             // value of the logits [N, classes] or [N, T, vocabulary], or the reconstruction
+    model_shape input; // with N = 1; tokens: {1, context}
+    int64_t context;   // tokens: longest sequence
+    int output;        // value of the logits [N, classes] or [N, T, vocabulary], or the reconstruction
     model_task task;
-    model_shape *shapes;    // [value_count], with N = 1 (tokens: T = context)
+    model_shape *shapes; // [value_count], with N = 1 (tokens: T = context)
 } model_graph;
 
 model_graph *model_graph_new(void);
@@ -116,31 +118,31 @@ bool model_graph_add(model_graph *g, model_op op, const char *name, int in_count
                      const char *tied, int *out, base_err *err) BASE_MUST_USE;
 // Shapes of all values for a batch of N samples (tokens: T positions); shapes[value_count].
 bool model_graph_shapes(const model_graph *g, int64_t n, int64_t t, model_shape *shapes, base_err *err) BASE_MUST_USE;
-const model_shape *model_graph_shape(const model_graph *g, int value);  // with N = 1 (tokens: T = context)
-int model_op_find(const char *name);                          // -1: none
-int model_graph_param(const model_graph *g, const char *name);  // -1: none
+const model_shape *model_graph_shape(const model_graph *g, int value); // with N = 1 (tokens: T = context)
+int model_op_find(const char *name);                                   // -1: none
+int model_graph_param(const model_graph *g, const char *name);         // -1: none
 double model_graph_flops(const model_graph *g, int64_t n, int64_t t);
 
 // ---- tensors of a file -------------------------------------------------------------------------
 
 typedef struct model_tensor {
     char *name;
-    num_tensor t;      // data points into a map or into owned memory
-    size_t bytes;      // stored bytes
-    bool graph_order;  // put by model_tensors_put: laid out as the graph has it, never transposed
+    num_tensor t;     // data points into a map or into owned memory
+    size_t bytes;     // stored bytes
+    bool graph_order; // put by model_tensors_put: laid out as the graph has it, never transposed
 } model_tensor;
 
 // What a checkpoint file holds. safetensors (one file, or shards through model.safetensors.index.json), npz.
 typedef struct model_tensors {
     model_tensor *items;
     int count;
-    char *path;            // as opened
-    char *format;          // "safetensors", "npz"
-    char *metadata;        // safetensors __metadata__ as JSON text, or NULL
-    size_t header_bytes;   // 8 + header of every file
-    size_t stored_bytes;   // of all tensors when the file was opened, before packed ones were decoded; 0: not a file
-    char hash[33];         // of the bytes of all files
-    struct model_files *files;  // private: maps and owned memory
+    char *path;          // as opened
+    char *format;        // "safetensors", "npz"
+    char *metadata;      // safetensors __metadata__ as JSON text, or NULL
+    size_t header_bytes; // 8 + header of every file
+    size_t stored_bytes; // of all tensors when the file was opened, before packed ones were decoded; 0: not a file
+    char hash[33];       // of the bytes of all files
+    struct model_files *files; // private: maps and owned memory
 } model_tensors;
 
 // `path`: a file, or a folder with model.safetensors, its index, or *.safetensors. Every length, offset, overlap, dtype
@@ -154,7 +156,7 @@ void model_tensors_put(model_tensors *t, const char *name, num_dtype dtype, int 
 void model_tensors_drop(model_tensors *t, const char *name);
 // A member of the metadata as new text (caller frees), NULL when there is none.
 char *model_tensors_meta(const model_tensors *t, const char *key);
-bool model_tensors_intact(const model_tensors *t, base_err *err) BASE_MUST_USE;  // no map shrank
+bool model_tensors_intact(const model_tensors *t, base_err *err) BASE_MUST_USE; // no map shrank
 
 // Write tensors in the given order. `metadata` is a flat JSON object of strings (text) or NULL. Atomic.
 // header_bytes and hash (of the whole file) may be NULL.
@@ -169,25 +171,25 @@ bool model_safetensors_header(const model_tensor *items, int count, const char *
 // A layer: something with a weight to compress. Its matrix is [out x in]; a convolution's in = C/groups*kh*kw; an
 // embedding's rows are its entries.
 typedef struct model_layer {
-    char *name;            // node name, or the tensor's when there is no graph
-    int node;              // first node that uses the weight; -1 without a graph
-    int weight, bias;      // parameters (without a graph: weight = tensor index); bias -1: none
-    char kind[24];         // op name, "tensor" without a graph
+    char *name;       // node name, or the tensor's when there is no graph
+    int node;         // first node that uses the weight; -1 without a graph
+    int weight, bias; // parameters (without a graph: weight = tensor index); bias -1: none
+    char kind[24];    // op name, "tensor" without a graph
     int64_t out, in, groups;
-    int64_t weights;       // out * in
-    model_shape shape;     // of the stored tensor
+    int64_t weights;   // out * in
+    model_shape shape; // of the stored tensor
 } model_layer;
 
 typedef struct model {
-    char *name;                // file or folder name without extension
-    char *arch;                // "resnet-cifar"; NULL: opened for per-tensor work only
-    char *why_no_arch;         // what was tried, when arch is NULL
-    model_graph *graph;        // NULL when arch is NULL
-    model_tensors *tensors;    // owned
+    char *name;             // file or folder name without extension
+    char *arch;             // "resnet-cifar"; NULL: opened for per-tensor work only
+    char *why_no_arch;      // what was tried, when arch is NULL
+    model_graph *graph;     // NULL when arch is NULL
+    model_tensors *tensors; // owned
     // float32 values, mapped where the file has them so, else converted: one a graph parameter, or, without a graph,
     // one a tensor (NULL for integer tensors).
     const float **weights;
-    int *param_tensor;         // [weight_count] tensor each is bound to
+    int *param_tensor; // [weight_count] tensor each is bound to
     int weight_count;
     model_layer *layers;
     int layer_count;
@@ -208,8 +210,8 @@ model *model_create(model_graph *graph, const char *arch, const char *name, uint
 float **model_mutable(model *m);
 void model_close(model *m);
 int model_find_layer(const model *m, const char *name);
-int64_t model_weight_count(const model *m);    // all stored values
-size_t model_stored_bytes(const model *m);     // of all tensors as the file stores them, packed ones packed
+int64_t model_weight_count(const model *m); // all stored values
+size_t model_stored_bytes(const model *m);  // of all tensors as the file stores them, packed ones packed
 // Save weights (NULL: the model's own; [weight_count]) as a plain float32 safetensors with metadata {"format":"vise",
 // "arch":..., "config":...} and the members of `metadata` (a flat JSON object of strings, or NULL); a path that ends in
 // .npz gets an npz without metadata.

@@ -27,14 +27,14 @@ void arch_push_builder(lua_State *L, model_graph *graph);
 
 // One run of an architecture file: what goes in and what comes out.
 typedef struct arch_run {
-    const char *name;              // for messages
-    const model_tensors *tensors;  // NULL: a new model, recognise is not asked
-    const json_t *config;          // may be NULL: {}
-    model_graph *graph;            // out
-    json_t *used;                  // out: the config the graph was built from
-    char *why_not;                 // out: recognise said no
+    const char *name;             // for messages
+    const model_tensors *tensors; // NULL: a new model, recognise is not asked
+    const json_t *config;         // may be NULL: {}
+    model_graph *graph;           // out
+    json_t *used;                 // out: the config the graph was built from
+    char *why_not;                // out: recognise said no
     base_err *err;
-    json_t *metadata;              // private
+    json_t *metadata; // private
 } arch_run;
 // Runs the architecture whose table is on top of the stack of `L`. True: graph and used are set. False with why_not
 // set: it does not fit; without: err says what failed. The caller frees all three.

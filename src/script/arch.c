@@ -9,8 +9,8 @@
 
 #include "compress/compress.h"
 
-#define LOAD_SECONDS 2.0  // of Lua to load an architecture file
-#define BUILD_SECONDS 5.0 // of Lua to recognise and build
+#define LOAD_SECONDS 1.0  // of Lua to load an architecture file
+#define BUILD_SECONDS 2.0 // of Lua to recognise and build
 
 // ---- one architecture file ---------------------------------------------------------------------
 

@@ -114,6 +114,7 @@ typedef struct grid_spec {
     int64_t bits, scheme; // enum uniform_scheme
     int64_t group;        // inputs that share a scale, GROUP_ROW, GROUP_TENSOR
     bool mse;             // search the range, else the closed form of the scheme
+    bool absmax;          // sym without mse: the largest |w| is a level, max|w| / (2^(b-1) - 1)
     num_dtype scale;      // stored type of scales
 } grid_spec;
 typedef struct grid_param {

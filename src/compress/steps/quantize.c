@@ -13,8 +13,8 @@ static const base_arg args[] = {
     {"group", BASE_INT, 0, 0, 1 << 30, NULL, NULL, "neighbouring inputs that share a scale; 0: the whole row"},
     {"granularity", BASE_TEXT, 0, 0, 0, "auto", "auto|tensor|channel|group",
      "what shares a scale; auto: group when group > 0, else channel (output row)"},
-    {"range", BASE_TEXT, 0, 0, 0, "minmax", "minmax|mse",
-     "range of the grid: extremes, or searched for the least error"},
+    {"range", BASE_TEXT, 0, 0, 0, "auto", "auto|absmax|minmax|mse",
+     "range of the grid: extremes, or searched for the least error; auto: rtn takes absmax with sym, else minmax"},
     {"scale", BASE_TEXT, 0, 0, 0, "f16", "f16|bf16|f32", "stored type of scales (f32 where f16 cannot hold them)"},
     {"damp", BASE_NUM, 0.01, 0, 10, NULL, NULL, "gptq: added to the diagonal of H, as a fraction of its mean"},
     {"block", BASE_INT, 128, 1, 1024, NULL, NULL, "gptq: columns between two updates of the rest"},
@@ -45,7 +45,12 @@ static bool check(const compress_step *s, base_err *err) {
 static grid_spec make_grid(const compress_step *s) {
     grid_spec g = {.bits = (int64_t)compress_number(s, "bits"), .group = (int64_t)compress_number(s, "group")};
     const char *scale = compress_text(s, "scale");
-    g.mse = !strcmp(compress_text(s, "range"), "mse");
+    const char *range = compress_text(s, "range");
+    g.mse = !strcmp(range, "mse");
+    // The authors of gptq use the wider grid, and with error feedback it is the better one; by itself it clips the
+    // largest weight, so rounding to nearest does better on absmax.
+    bool rounds = !strcmp(compress_text(s, "solver"), "rtn");
+    g.absmax = !strcmp(range, "absmax") || (!strcmp(range, "auto") && rounds);
     g.scale = !strcmp(scale, "f16") ? NUM_F16 : !strcmp(scale, "bf16") ? NUM_BF16 : NUM_F32;
     if (!strcmp(compress_text(s, "granularity"), "tensor")) g.group = GROUP_TENSOR;
     if (!strcmp(compress_text(s, "dtype"), "ternary")) {
@@ -102,7 +107,9 @@ const compress_step_kind step_quantize = {
     .about =
         "w ~ scale * (code - zero), one scale (and zero point) a group, row or tensor; group scales are stored as "
         "f16.\n"
-        "sym: zero = 2^(bits-1), scale = 2 max|w| / (2^bits - 1). asym: scale = (max - min) / (2^bits - 1),\n"
+        "sym: zero = 2^(bits-1), scale = max|w| / (2^(bits-1) - 1) so that the largest weight is a level "
+        "(range=minmax:\n"
+        "2 max|w| / (2^bits - 1), GPTQ's). asym: scale = (max - min) / (2^bits - 1),\n"
         "zero = round(-min / scale), the range always containing 0. bits=1 with sym is the sign with scale mean|w|.\n"
         "dtype=ternary: -1, 0, 1 with scale mean|w| (range=mse: the exact least-squares scale), five to a byte.\n"
         "Alone or first: codes of the weight. After quantize: codes of the remainder W - Q are added (residual).\n"

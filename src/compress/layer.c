@@ -38,13 +38,15 @@ static bool is_settled(const term *t) {
     return !holds_float(t);
 }
 
-float *layer_target(const layer *l, base_err *err) {
-    float *out = base_big_alloc((size_t)(l->rows * l->cols), sizeof *out, "the remainder of a layer", err);
-    if (out && !layer_remainder(l, is_settled, out, err)) {
-        base_big_free(out);
-        return NULL;
-    }
-    return out;
+bool layer_target(const layer *l, const float **target, float **owned, base_err *err) {
+    int settled = 0;
+    for (int i = 0; i < l->term_count; i++) settled += is_settled(l->terms[i]);
+    *owned = NULL;
+    *target = l->w;
+    if (!settled) return true;
+    *owned = base_big_alloc((size_t)(l->rows * l->cols), sizeof **owned, "the remainder of a layer", err);
+    *target = *owned;
+    return *owned && layer_remainder(l, is_settled, *owned, err);
 }
 
 int64_t layer_kept(const layer *l) {

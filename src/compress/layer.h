@@ -193,7 +193,8 @@ bool layer_append(layer *l, term *t, base_err *err) BASE_MUST_USE;
 bool layer_remainder(const layer *l, bool (*stays)(const term *t), float *out, base_err *err) BASE_MUST_USE;
 // What quantize and keep aim at: W minus the terms that stay. Float values (a dense term, or the still unquantised
 // values of a pruned layer) do not stay: layer_put_values replaces them.
-float *layer_target(const layer *l, base_err *err);
+// *owned is memory to free (NULL when the target is the weight itself), also on failure.
+bool layer_target(const layer *l, const float **target, float **owned, base_err *err) BASE_MUST_USE;
 // Where a step's values go: into the container of a pruned layer, else a term of their own. `values` is compact when
 // the layer has a mask. Takes ownership of `values`, also on failure.
 bool layer_put_values(layer *l, term *values, base_err *err) BASE_MUST_USE;

@@ -12,7 +12,11 @@
 #include <math.h>
 #include <string.h>
 
-enum { LANES = 16, BLOCK = 1 << 15 }; // lanes: partial sums at fixed places, the same for every vector width
+enum {
+    LANES = 16,
+    BLOCK = 1 << 15,
+    SORT_FEW = 256
+}; // lanes: partial sums at fixed places, the same for every vector width
 
 int64_t grid_max_code(const grid_spec *g) {
     return g->scheme == UNIFORM_TERNARY ? 2 : ((int64_t)1 << g->bits) - 1;
@@ -64,13 +68,14 @@ BASE_CLONES static void range_block(const float *x, int64_t count, float *low, f
     }
 }
 
-// a^(1/5) for a in [1e-30, 1e30]: Newton steps on a^(-1/5) from a guess made of the exponent bits.
+// a^(1/5) for a in [1e-30, 1e30]: Newton steps on a^(-1/5) from a guess made of the exponent bits (a fifth of them, in
+// float arithmetic, which has vector forms where integer division has none).
 static inline float fifth_root(float a) {
     union {
         float f;
         int32_t i;
     } u = {.f = a};
-    u.i = 0x4C2B8000 - u.i / 5; // 127 * 2^23 * 6 / 5, shifted to halve the largest error
+    u.i = 0x4C2B8000 - (int32_t)((float)u.i * 0.2f);
     float y = u.f;
     for (int k = 0; k < 3; k++) {
         float y2 = y * y;
@@ -80,39 +85,50 @@ static inline float fifth_root(float a) {
     return a * (y2 * y2);
 }
 
-// sum |w - q|^2.4 / unit^2.4 of one block.
-BASE_CLONES static double error_block(const float *x, int64_t count, float scale, float low, float high, float unit) {
-    float sum[LANES] = {0}, over = 1 / unit;
+// |w - q|^2.4 over unit^2.4. Multiplying by 1/scale instead of dividing can only turn a tie, where both neighbours
+// have the same error.
+static inline float error_of(float x, float scale, float step, float low, float high, float over) {
+    float d = (scale * round_even(clamp(x * step, low, high)) - x) * over, a = d * d;
+    a = a > 1e-30f ? a : 1e-30f;
+    return a * fifth_root(a);
+}
+
+static double lanes_total(const float *sum) {
     double total = 0;
-    int64_t i = 0;
-    for (; i + LANES <= count; i += LANES)
-        for (int k = 0; k < LANES; k++) {
-            float d = (scale * round_even(clamp(x[i + k] / scale, low, high)) - x[i + k]) * over, a = d * d;
-            a = a > 1e-30f ? a : 1e-30f;
-            sum[k] += a * fifth_root(a);
-        }
     for (int k = 0; k < LANES; k++) total += (double)sum[k];
-    for (; i < count; i++) {
-        float d = (scale * round_even(clamp(x[i] / scale, low, high)) - x[i]) * over, a = d * d;
-        a = a > 1e-30f ? a : 1e-30f;
-        total += (double)(a * fifth_root(a));
+    return total;
+}
+
+// Sum of error_of over one block. Sums only grow, so a block that has passed `limit` is given up: the result is then
+// some value that is not below the limit.
+BASE_CLONES static double error_block(const float *x, int64_t count, float scale, float low, float high, float unit,
+                                      double limit) {
+    float sum[LANES] = {0}, over = 1 / unit, step = 1 / scale;
+    int64_t i = 0, even = count / LANES * LANES;
+    while (i < even) {
+        int64_t end = even - i < 512 ? even : i + 512;
+        for (; i < end; i += LANES)
+            for (int k = 0; k < LANES; k++) sum[k] += error_of(x[i + k], scale, step, low, high, over);
+        if (i < even && lanes_total(sum) >= limit) return limit;
     }
+    double total = lanes_total(sum);
+    for (; i < count; i++) total += (double)error_of(x[i], scale, step, low, high, over);
     return total;
 }
 
 // Blocks have a fixed size and are added in order, so that a whole tensor gives the same sum at any thread count.
-static double error_sum(const float *x, int64_t count, float scale, float low, float high, float unit) {
-    if (count <= BLOCK) return error_block(x, count, scale, low, high, unit);
+static double error_sum(const float *x, int64_t count, float scale, float low, float high, float unit, double limit) {
+    if (count <= BLOCK) return error_block(x, count, scale, low, high, unit, limit);
     int64_t blocks = (count + BLOCK - 1) / BLOCK;
     double total = 0, part[256];
-    for (int64_t b0 = 0; b0 < blocks; b0 += 256) {
+    for (int64_t b0 = 0; b0 < blocks && total < limit; b0 += 256) {
         int64_t n = blocks - b0 < 256 ? blocks - b0 : 256;
 #ifdef _OPENMP
 #pragma omp parallel for schedule(static)
 #endif
         for (int64_t b = 0; b < n; b++) {
             int64_t at = (b0 + b) * BLOCK;
-            part[b] = error_block(x + at, count - at < BLOCK ? count - at : BLOCK, scale, low, high, unit);
+            part[b] = error_block(x + at, count - at < BLOCK ? count - at : BLOCK, scale, low, high, unit, limit);
         }
         for (int64_t b = 0; b < n; b++) total += part[b];
     }
@@ -138,19 +154,32 @@ static void fit_even(const grid_spec *g, const float *x, int64_t count, const ba
         float shrink = (float)(1 - i / 100.0), a = shrink * low, b = shrink * high;
         grid_param q = {(b - a) / top, middle};
         if (g->scheme != UNIFORM_SYM) q.zero = round_even(-a / q.scale);
-        double e = error_sum(x, count, q.scale, -q.zero, top - q.zero, unit);
+        double e = error_sum(x, count, q.scale, -q.zero, top - q.zero, unit, best);
         if (e < best) best = e, *p = q;
     }
 }
 
+BASE_CLONES static double sum_abs(const float *x, int64_t count) {
+    double sum[LANES] = {0}, total = 0;
+    int64_t i = 0;
+    for (; i + LANES <= count; i += LANES)
+        for (int k = 0; k < LANES; k++) sum[k] += (double)fabsf(x[i + k]);
+    for (int k = 0; k < LANES; k++) total += sum[k];
+    for (; i < count; i++) total += (double)fabsf(x[i]);
+    return total;
+}
+
 static double mean_abs(const float *x, int64_t count) {
-    double sum = 0;
-    for (int64_t i = 0; i < count; i += BLOCK) {
-        double part = 0;
-        for (int64_t k = i; k < count && k < i + BLOCK; k++) part += (double)fabsf(x[k]);
-        sum += part;
+    return count ? sum_abs(x, count) / (double)count : 0;
+}
+
+static void insertion_sort(uint32_t *key, int64_t count) {
+    for (int64_t i = 1; i < count; i++) {
+        uint32_t k = key[i];
+        int64_t j = i;
+        for (; j > 0 && key[j - 1] > k; j--) key[j] = key[j - 1];
+        key[j] = k;
     }
-    return count ? sum / (double)count : 0;
 }
 
 // Ascending order of the bit patterns, which is the order of non-negative floats: three passes of eleven bits.
@@ -167,23 +196,34 @@ static void radix_sort(uint32_t *key, uint32_t *other, int64_t count) {
     // An odd number of passes leaves the result in the second array.
 }
 
+// The least-squares scale of -1, 0, 1: see the head of this file.
+static float best_of_sorted(const uint32_t *key, int64_t count) {
+    double sum = 0, best = 0;
+    float scale = 0, a;
+    for (int64_t k = 1; k <= count; k++) {
+        memcpy(&a, key + count - k, sizeof a);
+        sum += (double)a;
+        if (sum * sum / (double)k > best) best = sum * sum / (double)k, scale = (float)(sum / (double)k);
+    }
+    return scale;
+}
+
 static bool ternary_best(const float *x, int64_t count, float *scale, base_err *err) {
-    uint32_t *key = base_big_alloc((size_t)count + 1, 2 * sizeof *key, "sorted weights", err);
-    if (!key) return false;
+    uint32_t few[SORT_FEW], *key = few;
+    if (count > SORT_FEW && !(key = base_big_alloc((size_t)count, 2 * sizeof *key, "sorted weights", err)))
+        return false;
     for (int64_t i = 0; i < count; i++) {
         float a = fabsf(x[i]);
         memcpy(key + i, &a, sizeof a);
     }
-    radix_sort(key, key + count, count);
-    double sum = 0, best = 0;
-    *scale = 0;
-    for (int64_t k = 1; k <= count; k++) {
-        float a;
-        memcpy(&a, key + 2 * count - k, sizeof a);
-        sum += (double)a;
-        if (sum * sum / (double)k > best) best = sum * sum / (double)k, *scale = (float)(sum / (double)k);
+    if (key == few) {
+        insertion_sort(few, count);
+        *scale = best_of_sorted(few, count);
+    } else {
+        radix_sort(key, key + count, count);
+        *scale = best_of_sorted(key + count, count);
+        base_big_free(key);
     }
-    base_big_free(key);
     return true;
 }
 

@@ -12,10 +12,10 @@ static bool apply(const compress_step *s, layer *l, base_err *err) {
     base_buf_printf(&l->did, "kept as %s", strcmp(name, "same") ? name : num_dtypes[l->dtype].name);
     if (!strcmp(name, "same")) return true;
     num_dtype dtype = !strcmp(name, "f16") ? NUM_F16 : !strcmp(name, "bf16") ? NUM_BF16 : NUM_F32;
-    float *target = layer_target(l, err);
-    if (!target) return false;
-    term *t = term_dense_new(dtype, target, l->rows, l->cols, err);
-    base_big_free(target);
+    const float *target;
+    float *owned;
+    term *t = layer_target(l, &target, &owned, err) ? term_dense_new(dtype, target, l->rows, l->cols, err) : NULL;
+    base_big_free(owned);
     if (t && l->mask) {
         term *full = t;
         t = full->kind->compact(full, l->mask, layer_kept(l), err);

@@ -50,16 +50,55 @@ static inline uint32_t key_of(float score, uint8_t alive) {
     return alive ? (bits & 0x7fffffffu) + 1 : 0;
 }
 
-// The key below which `count` entries lie, by two histograms of 16 bits: `*below` entries are less than it.
+// Selection by counting: a histogram of the keys' upper bits finds the bin the cut falls into, and the few keys of that
+// bin are counted by the next bits, three times in all (11 + 11 + 10 bits).
 typedef struct cut {
-    uint32_t key;
-    int64_t below;
+    uint32_t key; // entries with a smaller key go
+    int64_t ties; // and so many of those equal to it, in order
 } cut;
 
-static cut find_cut(int64_t *histogram, int64_t count, int64_t below, uint32_t prefix) {
-    uint32_t b = 0;
-    while (b < 0xffff && below + histogram[b] <= count) below += histogram[b++];
-    return (cut){prefix << 16 | b, below};
+enum { BINS = 2048 };
+static const int cut_shift[3] = {21, 10, 0};
+
+typedef struct key_source {
+    const float *const *score;
+    const uint8_t *const *alive; // NULL: all are
+    const int64_t *n;
+    int parts;
+} key_source;
+
+static void count_part(const float *score, const uint8_t *alive, int64_t n, int level, uint32_t prefix, int64_t *bins) {
+    int shift = cut_shift[level];
+    uint32_t mask = level == 2 ? 1023 : BINS - 1;
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t key = key_of(score[i], alive ? alive[i] : 1);
+        if (level == 0)
+            bins[key >> shift]++;
+        else if (key >> cut_shift[level - 1] == prefix)
+            bins[key >> shift & mask]++;
+    }
+}
+
+static cut find_cut(const key_source *s, int64_t count) {
+    uint32_t prefix = 0;
+    int64_t below = 0;
+    for (int level = 0; level < 3; level++) {
+        int64_t bins[BINS] = {0};
+        for (int p = 0; p < s->parts; p++)
+            count_part(s->score[p], s->alive ? s->alive[p] : NULL, s->n[p], level, prefix, bins);
+        uint32_t b = 0, last = level == 2 ? 1023 : BINS - 1;
+        while (b < last && below + bins[b] <= count) below += bins[b++];
+        prefix = prefix << (level == 0 ? 0 : cut_shift[level - 1] - cut_shift[level]) | b;
+    }
+    return (cut){prefix, count - below};
+}
+
+BASE_CLONES static void clear_below(const float *score, int64_t n, uint32_t key, uint8_t *mask) {
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, &score[i], sizeof bits);
+        mask[i] &= (bits & 0x7fffffffu) + 1 >= key;
+    }
 }
 
 void prune_select(const float *score, int64_t n, int64_t count, uint8_t *mask) {
@@ -68,42 +107,30 @@ void prune_select(const float *score, int64_t n, int64_t count, uint8_t *mask) {
         memset(mask, 0, (size_t)n);
         return;
     }
-    int64_t *histogram = base_calloc(1 << 16, sizeof *histogram);
-    for (int64_t i = 0; i < n; i++) histogram[key_of(score[i], mask[i]) >> 16]++;
-    cut c = find_cut(histogram, count, 0, 0);
-    memset(histogram, 0, (1 << 16) * sizeof *histogram);
-    for (int64_t i = 0; i < n; i++) {
-        uint32_t key = key_of(score[i], mask[i]);
-        if (key >> 16 == c.key) histogram[key & 0xffff]++;
-    }
-    c = find_cut(histogram, count, c.below, c.key);
-    free(histogram);
-    int64_t ties = count - c.below;
-    for (int64_t i = 0; i < n; i++) {
-        uint32_t key = key_of(score[i], mask[i]);
-        if (key < c.key || (key == c.key && ties-- > 0)) mask[i] = 0;
-    }
+    const uint8_t *alive = mask;
+    cut c = find_cut(&(key_source){&score, &alive, &n, 1}, count);
+    clear_below(score, n, c.key, mask);
+    for (int64_t i = 0; i < n && c.ties > 0; i++)
+        if (mask[i] && key_of(score[i], 1) == c.key) {
+            mask[i] = 0;
+            c.ties--;
+        }
 }
 
 void prune_global_counts(const float *const *w, const int64_t *n, int layers, double fraction, int64_t *counts) {
-    int64_t total = 0, *histogram = base_calloc(1 << 16, sizeof *histogram);
+    int64_t total = 0;
     for (int l = 0; l < layers; l++) total += n[l];
     int64_t count = (int64_t)floor((double)total * fraction);
-    for (int l = 0; l < layers; l++)
-        for (int64_t i = 0; i < n[l]; i++) histogram[key_of(w[l][i], 1) >> 16]++;
-    cut c = find_cut(histogram, count, 0, 0);
-    memset(histogram, 0, (1 << 16) * sizeof *histogram);
-    for (int l = 0; l < layers; l++)
-        for (int64_t i = 0; i < n[l]; i++)
-            if (key_of(w[l][i], 1) >> 16 == c.key) histogram[key_of(w[l][i], 1) & 0xffff]++;
-    c = find_cut(histogram, count, c.below, c.key);
-    free(histogram);
-    int64_t ties = count - c.below;
+    if (count >= total) {
+        for (int l = 0; l < layers; l++) counts[l] = n[l];
+        return;
+    }
+    cut c = find_cut(&(key_source){w, NULL, n, layers}, count);
     for (int l = 0; l < layers; l++) {
         counts[l] = 0;
         for (int64_t i = 0; i < n[l]; i++) {
             uint32_t key = key_of(w[l][i], 1);
-            counts[l] += key < c.key || (key == c.key && ties-- > 0);
+            counts[l] += key < c.key || (key == c.key && c.ties-- > 0);
         }
     }
 }

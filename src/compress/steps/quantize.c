@@ -90,11 +90,9 @@ static bool apply(const compress_step *s, layer *l, base_err *err) {
                         .job = l->job,
                         .damping = l->damping};
     if (!fit_groups(s, l, &p.grid, err)) return false;
-    float *target = layer_target(l, err);
-    if (!target) return false;
-    p.r = target;
-    term *t = solver_quantize(solver, &p, layer_kept(l), err);
-    base_big_free(target);
+    float *owned;
+    term *t = layer_target(l, &p.r, &owned, err) ? solver_quantize(solver, &p, layer_kept(l), err) : NULL;
+    base_big_free(owned);
     if (!t) return false;
     l->damping = p.damping;
     t->kind->describe(t, &l->did);

@@ -66,8 +66,11 @@ static bool expand_bitmap(const term *t, positions *p, base_err *err) {
     int64_t k = 0;
     for (int64_t r = 0, i = 0; r < t->rows; r++) {
         p->first[r] = k;
-        for (int64_t c = 0; c < t->cols; c++, i++)
-            if (map[i / 8] >> (i % 8) & 1) p->col[k++] = (uint32_t)c;
+        for (int64_t c = 0; c < t->cols; c++, i++) {
+            p->col[k] =
+                (uint32_t)c; // one past the end is allocated: a branch here would be guessed wrong half the time
+            k += map[i / 8] >> (i % 8) & 1;
+        }
     }
     p->first[t->rows] = k;
     return true;
@@ -264,7 +267,14 @@ static bool write_bitmap(term *t, const uint8_t *mask, base_err *err) {
     int64_t n = t->rows * t->cols;
     uint8_t *map = term_blob_new(t, POSITIONS_MAP, NUM_U8, (n + 7) / 8, err);
     if (!map) return false;
-    for (int64_t i = 0; i < n; i++) map[i / 8] = (uint8_t)(map[i / 8] | mask[i] << (i % 8));
+    for (int64_t i = 0; i < n / 8; i++) {
+        uint64_t eight;
+        memcpy(&eight, mask + 8 * i, sizeof eight);
+        unsigned byte = 0;
+        for (int k = 0; k < 8; k++) byte |= (unsigned)(eight >> 8 * k & 1) << k;
+        map[i] = (uint8_t)byte;
+    }
+    for (int64_t i = n / 8 * 8; i < n; i++) map[i / 8] = (uint8_t)(map[i / 8] | mask[i] << (i % 8));
     return true;
 }
 
@@ -288,7 +298,10 @@ term *positions_build(const uint8_t *mask, int64_t rows, int64_t cols, int form,
         // The pattern's own form comes first, so that it wins where it is as small as another.
         static const int order[] = {FORM_NM, FORM_BITMAP, FORM_INDEX, FORM_DELTA};
         int64_t best = INT64_MAX;
+        int64_t kept = count_kept(mask, rows * cols);
         for (int i = m ? 0 : 1; i < 4; i++) {
+            // Lists take a byte for each kept weight at least: no need to count the gaps of a dense mask.
+            if (order[i] >= FORM_INDEX && order[i] != FORM_NM && kept >= best) continue;
             int64_t bytes = form_bytes(mask, rows, cols, order[i], n, m);
             if (bytes < best) best = bytes, form = order[i];
         }

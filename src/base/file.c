@@ -92,8 +92,10 @@ bool base_mkdirs(const char *path, base_err *err) {
         *p = '\0';
         if (mkdir(copy, 0777) != 0) {
             int failed = errno; // on a read-only file system an existing folder may say EROFS or EACCES
-            if (!base_is_dir(copy))
-                good = base_fail(err, "making folder %s: %s", copy, strerror(failed == EEXIST ? ENOTDIR : failed));
+            if (failed == EEXIST && !base_is_dir(copy))
+                good = base_fail(err, "making folder %s: %s is not a folder", path, copy);
+            else if (!base_is_dir(copy))
+                good = base_fail(err, "making folder %s: %s: %s", path, copy, strerror(failed));
         }
         *p = end;
         if (end == '\0') break;

@@ -217,7 +217,7 @@ static void refused_writes(void **state) {
     char *file = base_join(dir, "file");
     support_write(file, "x", 1);
     assert_false(base_out_open(&out, below, &err));
-    assert_non_null(strstr(err.text, "Not a directory"));
+    assert_non_null(strstr(err.text, "is not a folder"));
     base_out_abort(&out); // safe after a failed open
     free(file);
     free(below);
@@ -375,7 +375,7 @@ static void folders(void **state) {
     base_names_free(list, count);
     char *file = base_join(dir, "a/b");
     assert_false(base_mkdirs(file, &err));
-    assert_non_null(strstr(err.text, "Not a directory"));
+    assert_non_null(strstr(err.text, "is not a folder"));
     free(file);
     assert_null(base_list_dir("/nowhere", &count, &err));
 }

@@ -414,7 +414,7 @@ static int index_view(lua_State *L) {
 static void make_type(lua_State *L, const char *name, const luaL_Reg *methods) {
     luaL_newmetatable(L, name);
     luaL_setfuncs(L, methods, 0);
-    lua_pushstring(L, name);
+    lua_pushboolean(L, 0);
     lua_setfield(L, -2, "__metatable");
     lua_pop(L, 1);
 }

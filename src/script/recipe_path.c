@@ -1,7 +1,7 @@
 // recipe_path: which files a recipe may read and where it may write.
 //
-// Reading: below the working directory, Vise's home, the folder of real data, the folders of --model and --data, and
-// the recipe's own folder. Writing: below the out folder. Links are followed before the comparison.
+// Reading: below the working directory, Vise's home, the folder of real data, the folders of --model and --data, the
+// recipe's own folder and the out folder. Writing: below the out folder. Links are followed before the comparison.
 #include "script/recipe.h"
 
 #include <limits.h>
@@ -39,13 +39,18 @@ static bool below_real_data(const char *real_path) {
     return inside;
 }
 
+static const char *out_folder(const recipe_run *run) {
+    return run->options && run->options->out ? run->options->out : "out";
+}
+
 bool recipe_may_read(lua_State *L, const char *path) {
     const recipe_run *run = recipe_of(L);
     char resolved[PATH_MAX];
     if (!realpath(path, resolved)) return false;
     const script_run_options *o = run->options;
     return below(resolved, ".") || below(resolved, base_home()) || below(resolved, script_folder(L)) ||
-           below_real_data(resolved) || (o && (below_given(resolved, o->model) || below_given(resolved, o->data)));
+           below_real_data(resolved) || below(resolved, out_folder(run)) ||
+           (o && (below_given(resolved, o->model) || below_given(resolved, o->data)));
 }
 
 const char *recipe_read_path(lua_State *L, const char *function, const char *path) {
@@ -95,7 +100,7 @@ static bool climbs(const char *path) {
 
 const char *recipe_out_path(lua_State *L, const char *path) {
     const recipe_run *run = recipe_of(L);
-    const char *folder = run->options && run->options->out ? run->options->out : "out";
+    const char *folder = out_folder(run);
     if (strncmp(path, "out/", 4) == 0) path += 4; // the out folder by its usual name
     size_t n = strlen(path);
     if (n == 0 || path[n - 1] == '/') script_error(L, "save: the path names no file");

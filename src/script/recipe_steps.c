@@ -308,7 +308,7 @@ compress_plan *recipe_plan(lua_State *L, int index, const recipe_model *net) {
 static void make_type(lua_State *L, const char *name, const luaL_Reg *methods) {
     luaL_newmetatable(L, name);
     luaL_setfuncs(L, methods, 0);
-    lua_pushstring(L, name);
+    lua_pushboolean(L, 0);
     lua_setfield(L, -2, "__metatable");
     lua_pop(L, 1);
 }

@@ -36,7 +36,7 @@ static char *metadata_of(const recipe_run *run, const recipe_model *net) {
 
 static bool write_net(const recipe_run *run, recipe_model *net, const char *path, compress_saved *saved,
                       base_err *err) {
-    if (net->result) return compress_save(net->result, path, run->recipe->name, saved, err);
+    if (net->result) return compress_save(net->result, path, NULL, saved, err);
     char *metadata = metadata_of(run, net);
     size_t bytes = 0;
     bool ok = model_save(net->m, NULL, path, metadata, saved->hash, &bytes, err);

@@ -1,7 +1,7 @@
 -- Layers: one row a layer of the model, with a bar for its error as soon as it is compressed. The row under the
 -- cursor is told in full below the table.
 
-local view = { title = "Layers", order = 1, column = "left", priority = 10, weight = 3, min_width = 50, min_height = 7 }
+local view = { title = "Layers", order = 1, column = "left", priority = 10, weight = 4, min_width = 50, min_height = 9 }
 
 -- Errors are relative, so one scale fits every layer: 0.001 % is an empty bar, 100 % a full one, logarithmic. The solid
 -- part is the layer's own error, the shade behind it what arrives from the layers before on top of that.

@@ -1,7 +1,7 @@
 -- Params: the knobs that the recipe declares, as controls. Left and right change the one under the cursor, Enter runs
 -- the recipe with them.
 
-local view = { title = "Params", order = 3, column = "right", priority = 6, weight = 1, min_width = 36, min_height = 5 }
+local view = { title = "Params", order = 3, column = "right", priority = 6, weight = 0.5, min_width = 36, min_height = 4 }
 
 function view.draw()
   ui.note(ui.run("recipe"))

@@ -86,11 +86,11 @@ static void finish(axis *a, bool from_zero) {
         a->high *= air;
         return;
     }
+    if (from_zero && a->high > 0) a->low = 0;
     double span = a->high - a->low;
     if (!(span > 0)) span = fabs(a->high) > 0 ? fabs(a->high) * 0.1 : 1;
     a->high += span * 0.08;
-    a->low -= span * 0.08;
-    if (from_zero) a->low = 0;
+    if (!from_zero) a->low -= span * 0.08;
 }
 
 static void ranges(plot *p, const ui_chart *c, const point *points, int count) {
@@ -227,8 +227,11 @@ static void draw_points(const plot *p, const ui_look *look, const point *points,
         ui_style style = (ui_style)(UI_MARK + q->row % UI_MARK_COUNT);
         bool here = q->row == look->scroll->cursor;
         ui_char(p->inner, x, y, style, ui_chart_mark(q->row));
-        int end = ui_putf(p->inner, x + 1, y, here ? UI_STRONG : UI_DIM, "%d", q->row + 1);
-        if (here) ui_reverse(p->inner, x, y, end - x);
+        char number[16];
+        int width = snprintf(number, sizeof number, "%d", q->row + 1);
+        int at = x + 1 + width <= p->inner.r.w ? x + 1 : x - width; // on the other side at the edge
+        ui_put(p->inner, at, y, here ? UI_STRONG : UI_DIM, number);
+        if (here) ui_reverse(p->inner, at < x ? at : x, y, width + 1);
     }
 }
 

@@ -154,7 +154,7 @@ void ui_scroll_fit(ui_scroll *s, int count, int page) {
 void ui_scroll_to(ui_scroll *s, int row) {
     s->cursor = row < 0 ? 0 : row >= s->count ? s->count - 1 : row;
     if (s->cursor < 0) s->cursor = 0;
-    s->at_end = false;
+    s->at_end = s->follows = false;
 }
 
 void ui_scroll_move(ui_scroll *s, int delta) {

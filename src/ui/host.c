@@ -245,6 +245,8 @@ HOST(h_table) {
         if (!read_column(c, i + 1, source, &columns[i], err)) return false;
     const char *empty = script_field_text(c, 0, "empty");
     ui_look look = look_of(app, UI_W_TABLE, source);
+    if (look.scroll->follows && app->state.current >= 0 && strcmp(source->name, "layers") == 0)
+        look.scroll->cursor = app->state.current;
     ui_table_draw(take(app), &look, source, columns, count, empty ? empty : "Nothing here yet.");
     return true;
 }

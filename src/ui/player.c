@@ -26,7 +26,7 @@ void ui_player_close(ui_player *p) {
 }
 
 bool ui_player_waiting(const ui_app *app) {
-    return app->player && app->player->waiting;
+    return app->player && app->player->waiting && app->job;
 }
 
 static void press_names(ui_app *app, char *line) {

@@ -1,6 +1,7 @@
 // Recipes, inputs and the job: what Enter starts, what Esc stops, and how events of the job thread reach the state.
 #include <jansson.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -164,6 +165,7 @@ bool ui_run_start(ui_app *app, base_err *err) {
     w->recorder = app->recorder;
     app->work = w;
     ui_state_begin(&app->state, ui_now(app));
+    for (int i = 0; i < app->view_count; i++) app->views[i].scroll.follows = true;
     if (!job_start(app, UI_RUNNING, err)) return false;
     ui_say(app, UI_NORMAL, "Running %s. Esc stops and keeps what is finished.", app->state.recipe);
     return true;
@@ -360,14 +362,23 @@ bool ui_runner_open(ui_app *app, base_err *err) {
 
 enum { PATIENCE = 3 }; // seconds a cancelled job gets before the program leaves without it
 
+// A job that does not stop still uses everything we would free; the process ends with it. The history has each finished
+// layer already, and the terminal is given back.
+static _Noreturn void leave_without_job(void) {
+    int end = ui_term_end_signal();
+    if (end) {
+        signal(end, SIG_DFL);
+        raise(end);
+    }
+    _exit(BASE_CANCELLED);
+}
+
 void ui_runner_close(ui_app *app) {
     if (app->job) {
         session_job_cancel(app->job);
         double until = base_now() + PATIENCE;
         while (!session_job_done(app->job) && base_now() < until) usleep(2000);
-        // A job that does not stop still uses everything below; the process ends with it, and the history has each
-        // finished layer already.
-        if (!session_job_done(app->job)) _exit(BASE_CANCELLED);
+        if (!session_job_done(app->job)) leave_without_job();
         while (ui_events_drain(app)) {}
     }
     if (app->job) {

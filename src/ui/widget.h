@@ -40,6 +40,7 @@ typedef struct ui_scroll {
     int cursor, top; // rows
     int count, page; // as last drawn
     bool at_end;     // the cursor sticks to the last row (logs)
+    bool follows;    // the cursor goes with the layer in hand until it is moved
 } ui_scroll;
 void ui_scroll_fit(ui_scroll *s, int count, int page);
 void ui_scroll_move(ui_scroll *s, int delta);

@@ -140,12 +140,13 @@ static void answer(const fake_run *f) {
 
 typedef struct burner {
     double until;
+    const base_job *job;
     volatile double sink;
 } burner;
 
 static void *burn(void *context) {
     burner *b = context;
-    while (base_now() < b->until)
+    while (base_now() < b->until && !base_cancelled(b->job))
         for (int i = 0; i < 10000; i++) b->sink += sqrt((double)i);
     return NULL;
 }
@@ -157,7 +158,7 @@ static void burn_all(const fake_run *f, base_job *job) {
     int count = f->threads < 8 ? f->threads : 8;
     double until = base_now() + f->burn;
     for (int i = 0; i < count; i++) {
-        b[i] = (burner){.until = until};
+        b[i] = (burner){.until = until, .job = job};
         if (pthread_create(&threads[i], NULL, burn, &b[i]) != 0) count = i;
     }
     for (int64_t i = 0; base_now() < until && !base_cancelled(job); i++) {

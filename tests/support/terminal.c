@@ -26,7 +26,7 @@ static const char mark[] = "\033]777;vise;idle\007";
 
 struct terminal {
     pid_t pid;
-    int fd;        // our side; -1 after hang up
+    int fd; // our side; -1 after hang up
     int width, height;
     VTerm *vt;
     VTermScreen *screen;
@@ -50,7 +50,8 @@ static void child_environment(const char *term, const char *locale) {
     unsetenv("COLUMNS");
 }
 
-terminal *terminal_start(int width, int height, const char *term, const char *locale, int (*child)(void *), void *context) {
+terminal *terminal_start(int width, int height, const char *term, const char *locale, int (*child)(void *),
+                         void *context) {
     struct winsize size = {.ws_row = (unsigned short)height, .ws_col = (unsigned short)width};
     terminal *t = base_alloc(sizeof *t);
     fflush(NULL);
@@ -121,12 +122,16 @@ void terminal_send_bytes(terminal *t, const char *bytes, size_t count) {
     double until = base_now() + 10;
     while (sent < count && base_now() < until) {
         ssize_t n = write(t->fd, bytes + sent, count - sent);
-        if (n > 0) sent += (size_t)n;
-        else pump(t, base_now() + 0.01);
+        if (n > 0)
+            sent += (size_t)n;
+        else
+            pump(t, base_now() + 0.01);
     }
     assert_int_equal(sent, count);
 }
-void terminal_send(terminal *t, const char *keys) { terminal_send_bytes(t, keys, strlen(keys)); }
+void terminal_send(terminal *t, const char *keys) {
+    terminal_send_bytes(t, keys, strlen(keys));
+}
 
 bool terminal_await_mark(terminal *t, double seconds) {
     double until = base_now() + seconds;
@@ -172,11 +177,14 @@ static VTermScreenCell cell_at(const terminal *t, int row, int column) {
 
 static void add_char(base_buf *b, uint32_t ch) {
     char out[5] = {0};
-    if (ch < 0x80) out[0] = (char)ch;
-    else if (ch < 0x800) out[0] = (char)(0xC0 | ch >> 6), out[1] = (char)(0x80 | (ch & 0x3F));
+    if (ch < 0x80)
+        out[0] = (char)ch;
+    else if (ch < 0x800)
+        out[0] = (char)(0xC0 | ch >> 6), out[1] = (char)(0x80 | (ch & 0x3F));
     else if (ch < 0x10000)
         out[0] = (char)(0xE0 | ch >> 12), out[1] = (char)(0x80 | (ch >> 6 & 0x3F)), out[2] = (char)(0x80 | (ch & 0x3F));
-    else out[0] = '?';
+    else
+        out[0] = '?';
     base_buf_puts(b, out);
 }
 
@@ -202,20 +210,23 @@ char *terminal_text(terminal *t) {
 }
 
 static void colour_text(const VTermColor *c, bool is_default, char *out, size_t size) {
-    if (is_default) snprintf(out, size, "-");
-    else if (VTERM_COLOR_IS_INDEXED(c)) snprintf(out, size, "%d", c->indexed.idx);
-    else snprintf(out, size, "#%02x%02x%02x", c->rgb.red, c->rgb.green, c->rgb.blue);
+    if (is_default)
+        snprintf(out, size, "-");
+    else if (VTERM_COLOR_IS_INDEXED(c))
+        snprintf(out, size, "%d", c->indexed.idx);
+    else
+        snprintf(out, size, "#%02x%02x%02x", c->rgb.red, c->rgb.green, c->rgb.blue);
 }
 
 static void look_text(const VTermScreenCell *cell, char *out, size_t size) {
-    char fg[16], bg[16];
+    char fg[20], bg[20];
     colour_text(&cell->fg, VTERM_COLOR_IS_DEFAULT_FG(&cell->fg), fg, sizeof fg);
     colour_text(&cell->bg, VTERM_COLOR_IS_DEFAULT_BG(&cell->bg), bg, sizeof bg);
     snprintf(out, size, "colour %s on %s%s%s%s", fg, bg, cell->attrs.bold ? " bold" : "",
              cell->attrs.underline ? " underlined" : "", cell->attrs.reverse ? " reversed" : "");
 }
 
-enum { LOOKS = 52, LOOK_BYTES = 64 };
+enum { LOOKS = 52, LOOK_BYTES = 96 };
 
 // Letters in the order of first sight; plain cells are dots, and blanks look plain unless reversed.
 char *terminal_looks(terminal *t) {
@@ -252,10 +263,18 @@ bool terminal_shows(terminal *t, const char *text) {
     return found;
 }
 
-bool terminal_alternate(const terminal *t) { return t->alternate; }
-bool terminal_cursor_visible(const terminal *t) { return t->cursor; }
-pid_t terminal_pid(const terminal *t) { return t->pid; }
-size_t terminal_bytes(const terminal *t) { return t->bytes; }
+bool terminal_alternate(const terminal *t) {
+    return t->alternate;
+}
+bool terminal_cursor_visible(const terminal *t) {
+    return t->cursor;
+}
+pid_t terminal_pid(const terminal *t) {
+    return t->pid;
+}
+size_t terminal_bytes(const terminal *t) {
+    return t->bytes;
+}
 
 struct termios terminal_settings(const terminal *t) {
     struct termios s;
@@ -265,8 +284,8 @@ struct termios terminal_settings(const terminal *t) {
 }
 
 bool terminal_same_settings(const struct termios *a, const struct termios *b) {
-    return a->c_iflag == b->c_iflag && a->c_oflag == b->c_oflag && a->c_cflag == b->c_cflag && a->c_lflag == b->c_lflag &&
-           memcmp(a->c_cc, b->c_cc, sizeof a->c_cc) == 0;
+    return a->c_iflag == b->c_iflag && a->c_oflag == b->c_oflag && a->c_cflag == b->c_cflag &&
+           a->c_lflag == b->c_lflag && memcmp(a->c_cc, b->c_cc, sizeof a->c_cc) == 0;
 }
 
 int terminal_wait(terminal *t, double seconds) {

@@ -12,18 +12,19 @@
 typedef struct terminal terminal;
 
 // Forks; the child runs `child` on the new terminal with TERM, LC_ALL and no NO_COLOR, and exits with its result.
-terminal *terminal_start(int width, int height, const char *term, const char *locale, int (*child)(void *), void *context);
-void terminal_free(terminal *t);  // ends the child if it is still there
+terminal *terminal_start(int width, int height, const char *term, const char *locale, int (*child)(void *),
+                         void *context);
+void terminal_free(terminal *t); // ends the child if it is still there
 
 void terminal_send(terminal *t, const char *keys);
 void terminal_send_bytes(terminal *t, const char *bytes, size_t count);
 // Ctrl-^, then reads until the answer: everything sent before is on the screen. Fails the test after 10 s.
 void terminal_sync(terminal *t);
-void terminal_type(terminal *t, const char *keys);  // send, then sync
+void terminal_type(terminal *t, const char *keys); // send, then sync
 // Reads until the next mark; false when it does not come in time, or the program ends.
 bool terminal_await_mark(terminal *t, double seconds);
 void terminal_resize(terminal *t, int width, int height);
-void terminal_hang_up(terminal *t);                 // close our side, as a closed window does
+void terminal_hang_up(terminal *t); // close our side, as a closed window does
 
 // The screen as lines without blanks at their ends; caller frees.
 char *terminal_text(terminal *t);
@@ -37,6 +38,6 @@ bool terminal_same_settings(const struct termios *a, const struct termios *b);
 pid_t terminal_pid(const terminal *t);
 // Reads until the child has ended; its wait status, -1 when it goes on for longer.
 int terminal_wait(terminal *t, double seconds);
-size_t terminal_bytes(const terminal *t);  // received so far
+size_t terminal_bytes(const terminal *t); // received so far
 
 #endif

@@ -1,0 +1,440 @@
+// The whole screen on a pseudo-terminal: golden screens at three sizes in three colour modes, every key in every panel,
+// sizes down to 1x1, patterns and commands with mistakes, a broken view beside good ones.
+//
+// Golden files are refreshed on purpose with GENERATE=1.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../support/fake_run.h"
+#include "../support/support.h"
+#include "../support/terminal.h"
+#include "ui/app.h"
+
+typedef struct screen {
+    ui_options options;
+    fake_run story;
+    int gate[2], answer[2];
+    terminal *t;
+} screen;
+
+static int child(void *context) {
+    screen *s = context;
+    base_err err = {0};
+    base_status status = ui_main(&s->options, &err);
+    if (status != BASE_OK) fprintf(stderr, "vise: %s\n", err.text);
+    return (int)status;
+}
+
+static void screen_open(screen *s, int w, int h, const char *term, const char *locale, bool gated) {
+    char *recipe = base_join(support_tree(), "tests/ui/story.lua");
+    assert_int_equal(pipe(s->gate), 0);
+    assert_int_equal(pipe(s->answer), 0);
+    s->story.gate = gated ? s->gate[0] : -1;
+    s->story.answer = s->answer[1];
+    if (!s->options.recipe) s->options.recipe = recipe;
+    s->options.model = "/models/digits-cnn.safetensors";
+    s->options.data = "/data/digits";
+    s->options.body = fake_run_body;
+    s->options.body_context = &s->story;
+    s->options.clock = fake_clock;
+    s->t = terminal_start(w, h, term, locale, child, s);
+    terminal_sync(s->t);
+    free(recipe);
+}
+
+// Tell the next stage of the story, then wait until the screen shows it.
+static void screen_stage(screen *s) {
+    char byte = 0;
+    assert_int_equal(write(s->gate[1], &byte, 1), 1);
+    assert_int_equal(read(s->answer[0], &byte, 1), 1);
+    terminal_sync(s->t);
+}
+
+static void screen_close(screen *s) {
+    terminal_free(s->t);
+    for (int i = 0; i < 2; i++) {
+        close(s->gate[i]);
+        close(s->answer[i]);
+    }
+}
+
+// Quit with q, the way users do, and see that it ended well.
+static void screen_quit(screen *s) {
+    terminal_send(s->t, "q");
+    int status = terminal_wait(s->t, 10);
+    assert_true(status != -1 && WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    screen_close(s);
+}
+
+// ---- golden screens ----------------------------------------------------------------------------
+
+static void compare(const char *name, const char *text) {
+    char *below = base_sprintf("tests/ui/golden/%s", name), *path = base_join(support_tree(), below);
+    if (getenv("GENERATE")) support_write(path, text, strlen(text));
+    size_t bytes;
+    char *expected = support_read(path, &bytes);
+    if (strcmp(expected, text) != 0) {
+        const char *a = expected, *b = text;
+        int line = 1;
+        while (*a && *a == *b) {
+            line += *a == '\n';
+            a++, b++;
+        }
+        print_message("%s", text);
+        fail_msg("%s differs from line %d on (GENERATE=1 writes it anew)", below, line);
+    }
+    free(expected);
+    free(path);
+    free(below);
+}
+
+static void scene(base_buf *all, screen *s, const char *title) {
+    char *text = terminal_text(s->t);
+    base_buf_printf(all, "==== %s\n%s", title, text);
+    free(text);
+}
+
+// The same story at one size; the letters are the same whatever the colours.
+static void tell(screen *s, base_buf *text, base_buf *looks) {
+    scene(text, s, "start");
+    terminal_type(s->t, "\r");
+    screen_stage(s);
+    screen_stage(s);
+    scene(text, s, "four layers done, the fifth in hand");
+    char *half = terminal_looks(s->t);
+    screen_stage(s);
+    screen_stage(s);
+    terminal_sync(s->t);
+    for (int i = 0; i < 200 && !terminal_shows(s->t, "Run 1 done"); i++) terminal_sync(s->t);
+    terminal_type(s->t, "jj");
+    scene(text, s, "done, cursor on the third layer");
+    terminal_type(s->t, "3l");
+    scene(text, s, "params, one more bit");
+    terminal_type(s->t, "4z");
+    scene(text, s, "the chart alone");
+    terminal_type(s->t, "z1?");
+    scene(text, s, "help");
+    terminal_type(s->t, "q/stage[");
+    scene(text, s, "a bad pattern");
+    terminal_type(s->t, "\x15head\r");
+    scene(text, s, "a search");
+    char *done = terminal_looks(s->t);
+    base_buf_printf(looks, "==== half\n%s==== a search\n%s", half, done);
+    free(half);
+    free(done);
+}
+
+static void golden(int w, int h) {
+    static const struct {
+        const char *term, *name;
+        ui_colours colours;
+    } modes[] = {{"xterm-256color", "256", UI_COLOURS_AUTO},
+                 {"xterm", "8", UI_COLOURS_AUTO},
+                 {"xterm-256color", "none", UI_COLOURS_NONE}};
+    for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
+        screen s = {.options.colours = modes[i].colours};
+        base_buf text = {0}, looks = {0};
+        char name[64];
+        screen_open(&s, w, h, modes[i].term, "C.UTF-8", true);
+        tell(&s, &text, &looks);
+        screen_quit(&s);
+        snprintf(name, sizeof name, "%dx%d.txt", w, h);
+        compare(name, text.text);
+        snprintf(name, sizeof name, "%dx%d.%s.looks", w, h, modes[i].name);
+        compare(name, looks.text);
+        base_buf_free(&text);
+        base_buf_free(&looks);
+    }
+}
+static void golden_small(void **state) {
+    (void)state, golden(80, 24);
+}
+static void golden_middle(void **state) {
+    (void)state, golden(120, 40);
+}
+static void golden_large(void **state) {
+    (void)state, golden(200, 60);
+}
+
+static void run_to_end(screen *s) {
+    terminal_type(s->t, "\r");
+    for (int i = 0; i < 2000 && !terminal_shows(s->t, "done in"); i++) terminal_sync(s->t);
+    assert_true(terminal_shows(s->t, "done in"));
+}
+
+static void golden_ascii(void **state) {
+    (void)state;
+    screen s = {.options.colours = UI_COLOURS_NONE};
+    screen_open(&s, 100, 30, "vt100", "C", false);
+    run_to_end(&s);
+    char *text = terminal_text(s.t);
+    for (const char *c = text; *c; c++) assert_true((unsigned char)*c < 0x80);
+    compare("100x30.ascii.txt", text);
+    free(text);
+    screen_quit(&s);
+}
+
+// ---- keys --------------------------------------------------------------------------------------
+
+static void key_table_is_sound(void **state) {
+    (void)state;
+    for (size_t i = 0; i < ui_binding_count; i++) {
+        const ui_binding *b = &ui_bindings[i];
+        char name[32], room[16];
+        int key = ui_key_parse(b->key);
+        assert_true(key != UI_KEY_NONE);
+        assert_string_equal(ui_key_name(key, room), b->key);
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(b->command, " "), b->command);
+        assert_non_null(ui_command_find(name));
+        for (size_t j = 0; j < i; j++) // no key has two meanings in one place
+            if (strcmp(ui_bindings[j].key, b->key) == 0)
+                assert_true(ui_bindings[j].context != b->context &&
+                            !(ui_bindings[j].context && b->context && strcmp(ui_bindings[j].context, b->context) == 0));
+    }
+    for (size_t i = 0; i < ui_command_count; i++) assert_true(strlen(ui_commands[i].help) > 8);
+}
+
+// What a terminal sends for a key of the table.
+static const char *sequence(const char *name, char room[8]) {
+    static const char *const table[][2] = {
+        {"Enter", "\r"},    {"Esc", "\033"},     {"Tab", "\t"},      {"S-Tab", "\033[Z"}, {"Up", "\033OA"},
+        {"Down", "\033OB"}, {"Right", "\033OC"}, {"Left", "\033OD"}, {"PgUp", "\033[5~"}, {"PgDn", "\033[6~"},
+        {"Home", "\033OH"}, {"End", "\033OF"},   {"F1", "\033OP"},   {"Space", " "},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        if (strcmp(table[i][0], name) == 0) return table[i][1];
+    int key = ui_key_parse(name);
+    assert_in_range(key, 1, 127);
+    room[0] = (char)key;
+    room[1] = 0;
+    return room;
+}
+
+static void every_key_everywhere(void **state) {
+    (void)state;
+    screen s = {0};
+    screen_open(&s, 100, 32, "xterm-256color", "C.UTF-8", false);
+    run_to_end(&s);
+    for (int view = 1; view <= 4; view++) {
+        for (size_t i = 0; i < ui_binding_count; i++) {
+            const char *name = ui_bindings[i].key;
+            char room[8], go[4] = {27, 27, (char)('0' + view), 0}; // close what the key before opened, go to the panel
+            bool seen = false;
+            for (size_t j = 0; j < i; j++) seen |= strcmp(ui_bindings[j].key, name) == 0;
+            // These leave the program; they have tests of their own.
+            if (seen || strcmp(name, "q") == 0 || strcmp(name, "C-c") == 0 || strcmp(name, "C-z") == 0) continue;
+            terminal_send(s.t, go);
+            terminal_type(s.t, sequence(name, room));
+        }
+    }
+    terminal_type(s.t, "\033\033");
+    // A run may be going now; Esc stopped it or it ended. The screen still works.
+    terminal_type(s.t, "?");
+    assert_true(terminal_shows(s.t, "Keys everywhere"));
+    terminal_type(s.t, "q");
+    screen_quit(&s);
+}
+
+static void help_lists_all(void **state) {
+    (void)state;
+    screen s = {0};
+    screen_open(&s, 110, 100, "xterm", "C.UTF-8", false);
+    terminal_type(s.t, "\033OP");
+    for (size_t i = 0; i < ui_command_count; i++)
+        assert_true(terminal_shows(s.t, ui_commands[i].help) || strlen(ui_commands[i].help) > 70);
+    terminal_type(s.t, "q");
+    screen_quit(&s);
+}
+
+static void commands_typed(void **state) {
+    (void)state;
+    screen s = {0};
+    char *saved = base_strdup(support_temp_path("screen.txt")), *line = base_sprintf(":save %s\r", saved);
+    screen_open(&s, 100, 30, "xterm-256color", "C.UTF-8", false);
+    terminal_type(s.t, ":set bits=7\r");
+    assert_true(terminal_shows(s.t, "story bits=7 group=64"));
+    terminal_type(s.t, ":set bits=9\r");
+    assert_true(terminal_shows(s.t, "bits")); // out of range: told, not taken
+    assert_true(terminal_shows(s.t, "story bits=7 group=64"));
+    terminal_type(s.t, ":rnu\r");
+    assert_true(terminal_shows(s.t, "did you mean \"run\""));
+    terminal_type(s.t, ":rec\t");
+    assert_true(terminal_shows(s.t, "recipe  recipes"));
+    terminal_type(s.t, "\x15vie\t3\r"); // completes to "view "
+    assert_true(terminal_shows(s.t, "\xe2\x94\x81 3 Params"));
+    terminal_type(s.t, ":recipe /nowhere.lua\r");
+    assert_true(terminal_shows(s.t, "nowhere.lua"));
+    assert_true(terminal_shows(s.t, "story bits=7")); // the old one stays open
+    terminal_type(s.t, ":\033OA");                    // the line before
+    assert_true(terminal_shows(s.t, ":recipe /nowhere.lua"));
+    terminal_type(s.t, "\x03");
+    terminal_type(s.t, line);
+    size_t bytes;
+    char *text = support_read(saved, &bytes);
+    assert_non_null(strstr(text, "1 Layers"));
+    free(text);
+    free(line);
+    free(saved);
+    screen_quit(&s);
+}
+
+static void stopping(void **state) {
+    (void)state;
+    screen s = {0};
+    screen_open(&s, 100, 30, "xterm-256color", "C.UTF-8", true);
+    terminal_type(s.t, "\r");
+    screen_stage(&s);
+    screen_stage(&s);
+    terminal_type(s.t, "q"); // asks, because a run is going
+    assert_true(terminal_shows(s.t, "A run is going"));
+    terminal_type(s.t, "n");
+    terminal_type(s.t, "\033");
+    for (int i = 0; i < 2000 && !terminal_shows(s.t, "Stopped after"); i++) terminal_sync(s.t);
+    assert_true(terminal_shows(s.t, "4 finished layers are kept"));
+    assert_true(terminal_shows(s.t, "\xe2\x9c\x93 stage3.conv")); // done
+    assert_true(terminal_shows(s.t, "\xe2\x97\x8c head.out"));    // left over
+    screen_quit(&s);
+}
+
+static void second_interrupt_quits(void **state) {
+    (void)state;
+    screen s = {.story.stubborn = true};
+    screen_open(&s, 100, 30, "xterm-256color", "C.UTF-8", true);
+    terminal_type(s.t, "\r");
+    screen_stage(&s);
+    terminal_type(s.t, "\x03");
+    assert_true(terminal_shows(s.t, "Ctrl-C again quits"));
+    terminal_send(s.t, "\x03");
+    int status = terminal_wait(s.t, 10); // the job never stops; the program leaves without it
+    assert_true(status != -1 && WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), BASE_CANCELLED);
+    assert_false(terminal_alternate(s.t));
+    screen_close(&s);
+}
+
+// ---- sizes -------------------------------------------------------------------------------------
+
+static void resize_storm(void **state) {
+    (void)state;
+    screen s = {0};
+    screen_open(&s, 80, 24, "xterm-256color", "C.UTF-8", false);
+    run_to_end(&s);
+    uint32_t seed = 7;
+    for (int i = 0; i < 120; i++) {
+        static const int corners[][2] = {{1, 1}, {1, 100}, {300, 1}, {2, 2}, {29, 6}, {30, 5}, {30, 6}, {300, 100}};
+        seed = seed * 1664525u + 1013904223u;
+        int w = i < 8 ? corners[i][0] : 1 + (int)(seed >> 8) % 300,
+            h = i < 8 ? corners[i][1] : 1 + (int)(seed >> 20) % 100;
+        terminal_resize(s.t, w, h);
+        terminal_type(s.t, i % 3 == 0 ? "?" : i % 3 == 1 ? "\tq" : "j");
+        if (i % 3 == 1) continue;
+        // The signal may come after the key's frame: the next mark is after both.
+        terminal_sync(s.t);
+        if (w >= 20 && (w < 30 || h < 6)) assert_true(terminal_shows(s.t, "needs 30x6"));
+    }
+    terminal_resize(s.t, 80, 24);
+    for (int i = 0; i < 200 && !terminal_shows(s.t, "Enter run"); i++) terminal_type(s.t, "\033");
+    assert_true(terminal_shows(s.t, "1 Layers"));
+    screen_quit(&s);
+}
+
+// ---- views -------------------------------------------------------------------------------------
+
+static void put_view(const char *folder, const char *name, const char *text) {
+    char *path = base_join(folder, name);
+    support_write(path, text, strlen(text));
+    free(path);
+}
+
+static void broken_views_stay_alone(void **state) {
+    (void)state;
+    const char *folder = support_temp_dir();
+    put_view(folder, "a.lua",
+             "local v = { title = 'Good', order = 1 }\n"
+             "function v.draw() ui.text('all is well ' .. ui.count('params')) end\n"
+             "function v.key(k) if k == 'x' then ui.command('set bits=2') return true end end\nreturn v\n");
+    put_view(folder, "b.lua", "return { title = 'Raises', order = 2, draw = function() error('on purpose') end }\n");
+    put_view(folder, "c.lua", "return { title = 'Endless', order = 3, draw = function() while true do end end }\n");
+    put_view(folder, "d.lua", "this is not Lua\n");
+    put_view(folder, "e.lua",
+             "return { title = 'Wrong', order = 4, draw = function() ui.table{ source = 'nothing' } end }\n");
+    screen s = {.options.views = folder};
+    screen_open(&s, 120, 60, "xterm-256color", "C.UTF-8", false);
+    terminal_type(s.t, "x");
+    assert_true(terminal_shows(s.t, "all is well 2"));
+    assert_true(terminal_shows(s.t, "bits=2")); // the view's own key
+    assert_true(terminal_shows(s.t, "on purpose"));
+    assert_true(terminal_shows(s.t, "endless loop"));
+    assert_true(terminal_shows(s.t, "d.lua:1"));
+    assert_true(terminal_shows(s.t, "source \"nothing\""));
+    // Mended, it works again.
+    put_view(folder, "b.lua", "return { title = 'Raises', order = 2, draw = function() ui.text('mended') end }\n");
+    terminal_type(s.t, "R");
+    assert_true(terminal_shows(s.t, "mended"));
+    screen_quit(&s);
+}
+
+static void scripts_play(void **state) {
+    (void)state;
+    const char *path = support_temp_path("keys.txt"), *saved = support_temp_path("played.txt");
+    char *text = base_sprintf("# a tour\nEnter\nwait\n3\nl l\n:save %s\nq\n", saved);
+    support_write(path, text, strlen(text));
+    free(text);
+    screen s = {.options.script = path};
+    char *recipe = base_join(support_tree(), "tests/ui/story.lua");
+    s.options.recipe = recipe;
+    s.options.body = fake_run_body;
+    s.story.gate = -1;
+    s.options.body_context = &s.story;
+    s.t = terminal_start(100, 30, "xterm-256color", "C.UTF-8", child, &s);
+    int status = terminal_wait(s.t, 10);
+    assert_true(status != -1 && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    size_t bytes;
+    text = support_read(saved, &bytes);
+    assert_non_null(strstr(text, "bits=6"));
+    assert_non_null(strstr(text, "run 1 done"));
+    free(text);
+    free(recipe);
+    terminal_free(s.t);
+}
+
+static void refuses_without_a_terminal(void **state) {
+    (void)state;
+    screen s = {0};
+    char *recipe = base_join(support_tree(), "tests/ui/story.lua");
+    s.options.recipe = recipe;
+    s.options.body = fake_run_body;
+    static const char *const terms[] = {"dumb", "no-such-terminal", ""};
+    for (int i = 0; i < 3; i++) {
+        s.t = terminal_start(80, 24, terms[i], "C.UTF-8", child, &s);
+        int status = terminal_wait(s.t, 10);
+        assert_true(status != -1 && WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), BASE_USAGE);
+        assert_true(terminal_shows(s.t, "The screen cannot be shown"));
+        terminal_free(s.t);
+    }
+    free(recipe);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(golden_small),       cmocka_unit_test(golden_middle),
+        cmocka_unit_test(golden_large),       cmocka_unit_test(golden_ascii),
+        cmocka_unit_test(key_table_is_sound), cmocka_unit_test(every_key_everywhere),
+        cmocka_unit_test(help_lists_all),     cmocka_unit_test(commands_typed),
+        cmocka_unit_test(stopping),           cmocka_unit_test(second_interrupt_quits),
+        cmocka_unit_test(resize_storm),       cmocka_unit_test(broken_views_stay_alone),
+        cmocka_unit_test(scripts_play),       cmocka_unit_test(refuses_without_a_terminal),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

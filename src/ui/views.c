@@ -102,20 +102,28 @@ static void draw_error(const ui_view *v, ui_area a) {
     ui_wrap(ui_sub(a, 0, y, a.r.w, a.r.h - y), 0, UI_NORMAL, v->error);
 }
 
-void ui_view_draw(ui_app *app, int index, ui_area area) {
-    ui_view *v = &app->views[index];
-    ui_area inside = ui_sub(area, 1, 1, area.r.w - 2, area.r.h - 1);
+static void draw_once(ui_app *app, ui_view *v, ui_area inside) {
+    base_err err = {0};
+    ui_fill(inside, 0, 0, inside.r.w, inside.r.h, UI_NORMAL, ' ');
     v->note[0] = 0;
     v->widget = UI_W_NONE;
     v->source = NULL;
     app->drawing = v;
     app->piece[0] = inside;
     app->depth = 0;
-    base_err err = {0};
-    if (!v->error[0] && inside.r.w > 0 && inside.r.h > 0 &&
-        !script_view_call(v->lua, "draw", NULL, VIEW_SECONDS, NULL, &err))
+    if (!script_view_call(v->lua, "draw", NULL, VIEW_SECONDS, NULL, &err))
         snprintf(v->error, sizeof v->error, "%s", err.text[0] ? err.text : "draw failed without a message");
     app->drawing = NULL;
+}
+
+void ui_view_draw(ui_app *app, int index, ui_area area) {
+    ui_view *v = &app->views[index];
+    ui_area inside = ui_sub(area, 1, 1, area.r.w - 2, area.r.h - 1);
+    ui_scroll before = v->scroll;
+    if (!v->error[0]) draw_once(app, v, inside);
+    // What was drawn before the main widget may have told of a row that is not the cursor's any more.
+    if (!v->error[0] && (v->scroll.cursor != before.cursor || v->scroll.count != before.count))
+        draw_once(app, v, inside);
     if (v->error[0]) {
         ui_fill(inside, 0, 0, inside.r.w, inside.r.h, UI_NORMAL, ' ');
         draw_error(v, inside);

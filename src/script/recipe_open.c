@@ -282,7 +282,8 @@ static int api_default_data(lua_State *L) {
     return 1;
 }
 
-static const char *const data_fields[] = {"train", "calib", "select", "test", "all", "name", "classes", "count"};
+static const char *const data_fields[] = {"train", "calib",   "select", "test",      "all",
+                                          "name",  "classes", "count",  "vocabulary"};
 
 static int push_part(lua_State *L, const recipe_data *h, data_part part) {
     recipe_view *v = recipe_new_view_handle(L, 1);
@@ -313,6 +314,8 @@ static int index_data(lua_State *L) {
         lua_pushinteger(L, h->set ? h->set->classes : 0);
     else if (key && strcmp(key, "count") == 0)
         lua_pushinteger(L, h->set ? h->set->count : 0);
+    else if (key && strcmp(key, "vocabulary") == 0)
+        lua_pushstring(L, h->set ? h->set->vocabulary : NULL); // nil where there is none
     else
         no_field(L, "a dataset", key, data_fields, sizeof data_fields / sizeof *data_fields);
     return 1;

@@ -1,4 +1,5 @@
-// recipe_save: save(net, path) - below the out folder, atomically, with the exact size and hash of what was written.
+// recipe_save: save(net, path [, notes]) - below the out folder, atomically, with the exact size and hash of what was
+// written.
 #include "script/recipe.h"
 
 #include <fcntl.h>
@@ -24,20 +25,54 @@ static bool make_scratch(scratch *s, base_err *err) {
     return base_fail(err, "save: no scratch file can be made in %s", folder);
 }
 
-// What goes into the file beside the weights: which recipe made it, on which dataset.
-static char *metadata_of(const recipe_run *run, const recipe_model *net) {
+static bool utf8_text(const char *text) {
+    json_t *j = json_string(text); // NULL where it is not UTF-8
+    bool good = j != NULL;
+    json_decref(j);
+    return good;
+}
+
+// Notes are a table of texts and numbers; raises where it is not, so that nothing can raise while they are written.
+static void check_notes(lua_State *L, int index) {
+    for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
+        if (lua_type(L, -2) != LUA_TSTRING || !utf8_text(lua_tostring(L, -2)))
+            script_error(L, "save: the names of notes must be texts");
+        const char *key = lua_tostring(L, -2);
+        int type = lua_type(L, -1);
+        if (type != LUA_TNUMBER && (type != LUA_TSTRING || !utf8_text(lua_tostring(L, -1))))
+            script_error(L, "save: note %.60s is a %s; a text or a number was expected", key, luaL_typename(L, -1));
+    }
+}
+
+static void add_notes(lua_State *L, int index, json_t *o) {
+    for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
+        char number[40];
+        const char *key = lua_tostring(L, -2), *text = number;
+        if (lua_isinteger(L, -1))
+            snprintf(number, sizeof number, "%lld", (long long)lua_tointeger(L, -1));
+        else if (lua_type(L, -1) == LUA_TNUMBER)
+            snprintf(number, sizeof number, "%.14g", lua_tonumber(L, -1));
+        else
+            text = lua_tostring(L, -1);
+        json_object_set_new(o, key, json_string(text));
+    }
+}
+
+// What goes into the file beside the weights: which recipe made it, on which dataset, and the recipe's own notes.
+static char *metadata_of(lua_State *L, const recipe_model *net, int notes) {
     json_t *o = json_object();
-    json_object_set_new(o, "recipe", json_string(run->recipe->name));
+    if (notes) add_notes(L, notes, o);
+    json_object_set_new(o, "recipe", json_string(recipe_of(L)->recipe->name));
     if (net->trained_on[0]) json_object_set_new(o, "dataset", json_string(net->trained_on));
     char *text = json_dumps(o, JSON_COMPACT | JSON_SORT_KEYS);
     json_decref(o);
     return text;
 }
 
-static bool write_net(const recipe_run *run, recipe_model *net, const char *path, compress_saved *saved,
+static bool write_net(lua_State *L, recipe_model *net, const char *path, int notes, compress_saved *saved,
                       base_err *err) {
     if (net->result) return compress_save(net->result, path, NULL, saved, err);
-    char *metadata = metadata_of(run, net);
+    char *metadata = metadata_of(L, net, notes);
     size_t bytes = 0;
     bool ok = model_save(net->m, NULL, path, metadata, saved->hash, &bytes, err);
     free(metadata);
@@ -52,14 +87,19 @@ static void check_extension(lua_State *L, const char *path) {
         script_error(L, "save: '%s' must end in .safetensors, the format that is written", path);
 }
 
-// save(net, path) -> { path, bytes, header_bytes, hash }
+// save(net, path [, notes]) -> { path, bytes, header_bytes, hash }; notes (texts and numbers) go into the metadata of a
+// model that is not compressed.
 static int api_save(lua_State *L) {
     recipe_work(L, "save");
-    lua_settop(L, 2);
+    lua_settop(L, 3);
     recipe_run *run = recipe_of(L);
     recipe_model *net = recipe_check_model(L, 1);
     const char *path = luaL_checkstring(L, 2);
     check_extension(L, path);
+    int notes = lua_isnil(L, 3) ? 0 : 3;
+    if (notes) luaL_checktype(L, 3, LUA_TTABLE);
+    if (notes && net->result) script_error(L, "save: notes are for models that are not compressed");
+    if (notes) check_notes(L, notes);
     const char *full = recipe_out_path(L, path);
     compress_saved saved = {0};
     base_err err = {0};
@@ -68,11 +108,11 @@ static int api_save(lua_State *L) {
         scratch s;
         ok = make_scratch(&s, &err);
         if (ok) {
-            ok = write_net(run, net, s.path, &saved, &err);
+            ok = write_net(L, net, s.path, notes, &saved, &err);
             unlink(s.path);
         }
     } else {
-        ok = write_net(run, net, full, &saved, &err);
+        ok = write_net(L, net, full, notes, &saved, &err);
     }
     recipe_done(L, ok, &err);
     base_emit(run->job, (base_event){.kind = BASE_EV_SAVED,

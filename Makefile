@@ -57,7 +57,7 @@ HELP_OBJ = $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/support/*.c))
 # With `make -j setup check` nothing compiles before the packages are there.
 FIRST := $(filter setup,$(MAKECMDGOALS))
 
-.PHONY: all tests setup run check bench asan tsan fuzz coverage golden debug install uninstall clean help always
+.PHONY: all tests setup run check bench asan tsan fuzz coverage golden debug docs install uninstall clean help always
 
 all: $(BUILD)/vise ## build the program: build/vise (default)
 
@@ -132,6 +132,10 @@ coverage: ## run the tests with line counters and print what they reach, room by
 
 golden: $(BUILD)/tests/golden/golden ## check methods against the vectors in DIR (make golden DIR=../shared/golden)
 	@$(BUILD)/tests/golden/golden "$(DIR)"
+
+docs: $(BUILD)/tests/script/print_reference ## write the reference part of docs/recipes.md from the tables of the program
+	@sed '/^<!-- reference/q' docs/recipes.md > $(BUILD)/recipes.md && echo >> $(BUILD)/recipes.md && \
+		$< >> $(BUILD)/recipes.md && mv $(BUILD)/recipes.md docs/recipes.md
 
 SHARED = lua recipes views data
 install: all ## install to PREFIX (/usr/local), below DESTDIR when given

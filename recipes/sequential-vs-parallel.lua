@@ -2,11 +2,11 @@
 -- the layers already compressed feed it, so that it can make up for some of their error. Everything else is the same.
 recipe{
   name   = "sequential-vs-parallel",
-  about  = "the same compression calibrated both ways, side by side",
-  source = "sequential calibration as in SparseGPT (Frantar and Alistarh, arXiv 2301.00774), with SVD-LLM's low rank",
+  about  = "GPTQ calibrated both ways, side by side",
+  source = "Frantar et al., GPTQ (arXiv 2210.17323), which calibrates in sequence, block by block (section 4)",
 }
-local ratio   = param("ratio", 0.6, {0.01, 1.0}, "values of both factors as a fraction of the layer's weights")
-local samples = param("samples", 128, {1, 100000}, "calibration samples")
+local bits    = param("bits", 3, {2, 8}, "width of a weight")
+local samples = param("samples", 256, {1, 100000}, "calibration samples")
 
 local net   = model(arg.model or "data/models/digits-cnn.safetensors")
 local data  = dataset(arg.data or default_data(net))
@@ -16,7 +16,7 @@ for _, way in ipairs{ "parallel", "sequential" } do
   compress(net, {
     calibrate  = calib,
     sequential = way == "sequential",
-    rule(".*", lowrank{ method = "whitened", ratio = ratio }),
+    rule(".*", quantize{ solver = "gptq", bits = bits }),
   })
   report(evaluate(net, data.test, way))
   save(net, way .. ".safetensors")

@@ -5,7 +5,7 @@ recipe{
   about  = "weights of -1, 0 and 1; the first and the last layer keep 8 bits",
   source = "exact scale: Li and Liu, Ternary Weight Networks (arXiv 1605.04711), equation 5",
 }
-local range   = param("range", "mse", {"mse", "minmax"}, "exact least-squares scale, or the mean magnitude (BitNet b1.58)")
+local range   = param("range", "mse", {"mse", "auto"}, "exact least-squares scale, or the mean magnitude (BitNet b1.58)")
 local group   = param("group", 0, {0, 1024}, "neighbouring weights that share a scale; 0: a whole row")
 local samples = param("samples", 128, {1, 100000}, "calibration samples; they only measure the layers' errors")
 

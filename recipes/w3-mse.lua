@@ -6,7 +6,7 @@ recipe{
   source = "Nagel et al., A white paper on neural network quantization (arXiv 2106.08295), section 3.1",
 }
 local bits    = param("bits", 3, {1, 8}, "width of a weight")
-local range   = param("range", "mse", {"mse", "minmax"}, "searched for the least error, or the extremes")
+local range   = param("range", "mse", {"mse", "auto"}, "searched for the least error, or up to the largest weight")
 local samples = param("samples", 128, {1, 100000}, "calibration samples; they only measure the layers' errors")
 
 local net  = model(arg.model or "data/models/digits-cnn.safetensors")

@@ -93,8 +93,12 @@ void recipe_figures_push(lua_State *L, const base_model_row *row);
 
 extern const luaL_Reg recipe_declare_functions[], recipe_open_functions[], recipe_step_functions[],
     recipe_work_functions[], recipe_save_functions[], recipe_train_functions[];
+extern const base_arg recipe_plan_args[]; // of compress{}, beside the views
+extern const size_t recipe_plan_arg_count;
 int recipe_open_handles(lua_State *L); // lua_CFunction: metatables
 int recipe_open_steps(lua_State *L);
+// What the reference says of a function; NULL: nothing.
+const char *recipe_function_help(const char *name);
 // The compress_plan written in the table at `index`; the views stay owned by their handles, left on the stack. The plan
 // is pushed as a handle that frees it.
 compress_plan *recipe_plan(lua_State *L, int index, const recipe_model *net);

@@ -265,7 +265,7 @@ static void read_views(lua_State *L, int index, compress_plan *plan, const recip
                  (long long)both);
 }
 
-static const base_arg plan_args[] = {
+const base_arg recipe_plan_args[] = {
     {.name = "sequential",
      .type = BASE_BOOL,
      .def = 0,
@@ -279,13 +279,14 @@ static const base_arg plan_args[] = {
      .max = 9007199254740991.0,
      .help = "of steps that draw numbers"},
 };
+const size_t recipe_plan_arg_count = sizeof recipe_plan_args / sizeof *recipe_plan_args;
 static const char *const plan_views[] = {"calibrate", "held", NULL};
 
 compress_plan *recipe_plan(lua_State *L, int index, const recipe_model *net) {
     index = lua_absindex(L, index);
     base_value values[2] = {0};
-    base_arg_defaults(plan_args, 2, values);
-    recipe_read_args(L, index, "compress", plan_args, 2, values, plan_views);
+    base_arg_defaults(recipe_plan_args, recipe_plan_arg_count, values);
+    recipe_read_args(L, index, "compress", recipe_plan_args, recipe_plan_arg_count, values, plan_views);
     compress_plan *plan = lua_newuserdatauv(L, sizeof *plan, 0);
     memset(plan, 0, sizeof *plan);
     luaL_setmetatable(L, "vise.plan");

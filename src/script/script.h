@@ -49,6 +49,10 @@ typedef struct script_run_options {
 bool script_recipe_run(const script_recipe *r, const script_run_options *options, base_job *job,
                        base_err *err) BASE_MUST_USE;
 
+// The reference of the recipe language as Markdown, from the tables of functions, steps, arguments and figures:
+// `make docs` puts it into docs/recipes.md.
+void script_reference_markdown(FILE *out);
+
 // ---- views -------------------------------------------------------------------------------------
 
 // A view is a Lua file that returns a table; ui/ offers it functions (widgets, data) through a host table, without

@@ -1,0 +1,171 @@
+// reference: the recipe language as Markdown. Steps, arguments and figures come from the tables that the program itself
+// checks against; the functions from the table below, which a test compares with what is registered.
+#include <math.h>
+#include <string.h>
+
+#include "script/recipe.h"
+
+static const struct {
+    const char *name, *call, *help;
+} functions[] = {
+    {"recipe", "recipe{ name =, about =, source = }",
+     "Says what the recipe is: a name, one line about it, and the paper or standard it follows (or why it exists). "
+     "Must "
+     "come first; all three are needed."},
+    {"param", "param(name, default, range, help)",
+     "Declares a knob and returns its value. `range` is `{lowest, highest}` for numbers (whole numbers when all three "
+     "are "
+     "written without a point), `{\"a\", \"b\"}` for a choice, `nil` for true or false. The screen shows it as a "
+     "control, "
+     "`--set name=value` sets it. Params stand before the first call that does work."},
+    {"arg", "arg.model, arg.data", "What the caller gave as `--model` and `--data`, or `nil`."},
+    {"model", "model(path [, { arch = \"name\" }])",
+     "Opens a model. Fields: `name arch path weights bytes layers`; `layers` is a list of `{ name, kind, shape, rows, "
+     "columns, weights }`."},
+    {"dataset", "dataset(path) or dataset{ ... }",
+     "Opens a dataset: a folder, a descriptor, one data file, or a descriptor written as a table (docs/datasets.md). "
+     "`dataset(nil)` is a dataset without samples: what needs data then says so, everything else works."},
+    {"default_data", "default_data(net)",
+     "The path of the dataset that belongs to a shipped or known model, or `nil`."},
+    {"rule", "rule(pattern, step, ...)",
+     "Which steps which layers get. The pattern (PCRE2) is searched in the layers' names; `first` and `last` name the "
+     "first "
+     "and the last layer of any model. The first rule that matches a layer counts, with all its steps in order; a "
+     "layer no "
+     "rule matches stays as it is. A pattern that matches nothing is an error."},
+    {"compress", "compress(net, { rule, ..., option = value })",
+     "Walks the model layer by layer and applies the rules. Always starts from the weights as opened, so it can be "
+     "called "
+     "again. Returns `net`."},
+    {"evaluate", "evaluate(net, part [, label])",
+     "Measures the model on a part of a dataset and returns a table of figures (below). Of a compressed model it "
+     "measures "
+     "the original as well, once for each part: `figures.original`. What cannot be measured is absent from the table, "
+     "with a warning. Samples that served for calibration, training or selection are warned about."},
+    {"report", "report(value, ...)",
+     "Shows figures: what `evaluate` returned goes to the screen, the log and the history (the original first); lists "
+     "are "
+     "reported entry by entry, other tables as `key value` lines."},
+    {"save", "save(net, path)",
+     "Writes a `.safetensors` file below the out folder (`--out`, usually `out`); a compressed model in its packed "
+     "form. "
+     "Returns `{ path, bytes, header_bytes, hash }`."},
+    {"new_model", "new_model(arch, config [, seed])",
+     "A new network of an architecture (docs/architectures.md), to be trained."},
+    {"train", "train(net, { train =, check =, augment =, option = value })",
+     "Trains a new network on a part of a dataset; `check` is the part that chooses the best moment. `augment(batch, "
+     "step)` "
+     "may change samples: `batch.count`, `batch.values`, `batch:get(i)`, `batch:set(i, values)`, `batch:scale(i, "
+     "factor)`."},
+    {"log", "log(value, ...)", "A line in the log. `print` does the same."},
+};
+static const size_t function_count = sizeof functions / sizeof *functions;
+
+static void print_cell(FILE *out, const char *text) {
+    for (; *text; text++) {
+        if (*text == '|')
+            fputs("\\|", out);
+        else
+            fputc(*text, out);
+    }
+}
+
+static void print_range(FILE *out, const base_arg *a) {
+    if (a->type == BASE_TEXT) {
+        print_cell(out, a->choices ? a->choices : "text");
+    } else if (a->type == BASE_BOOL) {
+        fputs("true or false", out);
+    } else {
+        const char *kind = a->type == BASE_INT ? "whole number" : "number";
+        bool low = !isnan(a->min) && a->min != a->max, high = !isnan(a->max) && a->min != a->max && a->max < 1e9;
+        if (low && high)
+            fprintf(out, "%g .. %g", a->min, a->max);
+        else if (low)
+            fprintf(out, "%s from %g", kind, a->min);
+        else
+            fputs(kind, out);
+    }
+}
+
+static void print_default(FILE *out, const base_arg *a) {
+    if (a->type == BASE_TEXT)
+        fprintf(out, "%s", a->text_def && *a->text_def ? a->text_def : "");
+    else if (a->type == BASE_BOOL)
+        fputs(a->def != 0 ? "true" : "false", out);
+    else
+        fprintf(out, "%g", a->def);
+}
+
+static void print_args(FILE *out, const base_arg *args, size_t count) {
+    if (count == 0) return;
+    fputs("| argument | value | default | what |\n|---|---|---|---|\n", out);
+    for (size_t i = 0; i < count; i++) {
+        fprintf(out, "| `%s` | ", args[i].name);
+        print_range(out, &args[i]);
+        fputs(" | ", out);
+        print_default(out, &args[i]);
+        fputs(" | ", out);
+        print_cell(out, args[i].help);
+        fputs(" |\n", out);
+    }
+    fputc('\n', out);
+}
+
+static void print_step(FILE *out, const compress_step_kind *k) {
+    fprintf(out, "### %s\n\n%c%s.\n\n", k->name, k->help[0] >= 'a' && k->help[0] <= 'z' ? k->help[0] - 32 : k->help[0],
+            k->help + 1);
+    print_args(out, k->args, k->arg_count);
+    for (const char *at = k->about; at && *at;) {
+        size_t n = strcspn(at, "\n");
+        fprintf(out, "    %.*s\n", (int)n, at);
+        at += n + (at[n] == '\n');
+    }
+    fprintf(out, "\nSource: %s.\nCost: %s.\n\n", k->source, k->cost);
+}
+
+static void print_figures(FILE *out) {
+    fputs("| figure | unit | what |\n|---|---|---|\n", out);
+    for (size_t i = 0; i < base_model_field_count; i++) {
+        const base_field *f = &base_model_fields[i];
+        fprintf(out, "| `%s` | ", f->name);
+        print_cell(out, f->unit ? f->unit : "");
+        fputs(" | ", out);
+        print_cell(out, f->help ? f->help : "");
+        fputs(" |\n", out);
+    }
+    fputc('\n', out);
+}
+
+void script_reference_markdown(FILE *out) {
+    fputs("## Functions\n\n", out);
+    for (size_t i = 0; i < function_count; i++)
+        fprintf(out, "**`%s`**  \n%s\n\n", functions[i].call, functions[i].help);
+    fputs("**`part:sample(n [, seed])`, `part:first(n)`, `#part`**  \nParts of a dataset are `.calib` (also called "
+          "`.train`), `.select`, `.test` and `.all`; a sample is drawn without repetition.\n\n",
+          out);
+    fputs(
+        "## Options of compress\n\n| argument | value | default | what |\n|---|---|---|---|\n"
+        "| `calibrate` | part of a dataset | none | inputs that steps may look at, and on which errors are measured |\n"
+        "| `held` | part of a dataset, or false | a sample of `.select` | inputs for the held-out error figures |\n",
+        out);
+    for (size_t i = 0; i < recipe_plan_arg_count; i++) {
+        const base_arg *a = &recipe_plan_args[i];
+        fprintf(out, "| `%s` | ", a->name);
+        print_range(out, a);
+        fputs(" | ", out);
+        print_default(out, a);
+        fprintf(out, " | %s |\n", a->help);
+    }
+    fputs("\n## Steps\n\n", out);
+    for (size_t i = 0; i < compress_step_count; i++) print_step(out, compress_steps[i]);
+    fputs("## Figures of evaluate\n\n", out);
+    print_figures(out);
+    fputs("## Options of train\n\n", out);
+    print_args(out, engine_train_args, engine_train_arg_count);
+}
+
+const char *recipe_function_help(const char *name) {
+    for (size_t i = 0; i < function_count; i++)
+        if (strcmp(functions[i].name, name) == 0) return functions[i].help;
+    return NULL;
+}

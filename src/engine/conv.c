@@ -54,13 +54,31 @@ static void forward_unfolded(const engine_args *a, const conv_shape *s) {
     }
 }
 
+static void finish_unfolded(const engine_args *a, const conv_shape *s) {
+    const tile_unit *u = tile_best_unit();
+    const engine_fuse *f = a->fuse;
+    const int64_t positions = s->oh * s->ow, count = s->n * s->oc * positions;
+    float *y = a->out[0];
+    for (int64_t p = 0; f->scale && p < s->n * s->oc; p++)
+        u->affine(y + p * positions, y + p * positions, f->scale[p % s->oc], f->shift[p % s->oc], positions);
+    for (int64_t i = 0; f->add && i < count; i++) y[i] += f->add[i];
+    for (int64_t i = 0; f->relu && i < count; i++) y[i] = y[i] < 0 ? 0 : y[i];
+}
+
 void engine_conv2d_forward(const engine_args *a) {
     const conv_shape s = conv_shape_of(a->node, &a->in_shape[0]);
     if (!conv_direct_fits(&s)) {
         forward_unfolded(a, &s);
+        if (a->fuse) finish_unfolded(a, &s);
         return;
     }
-    const tile_finish finish = {.bias = a->param[1]};
+    tile_finish finish = {.bias = a->param[1]};
+    if (a->fuse) {
+        finish.scale = a->fuse->scale;
+        finish.shift = a->fuse->shift;
+        finish.add = a->fuse->add;
+        finish.relu = a->fuse->relu;
+    }
     const float *packed = a->prepared;
     float *rest = a->scratch;
     if (!packed) {

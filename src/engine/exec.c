@@ -85,12 +85,24 @@ void exec_call_fill(exec_call *c, const model_graph *g, int node, const model_sh
     }
 }
 
+// Scale and shift of a batch norm, [2 x channels].
+static float *fold_norm(const exec_plan *p, int node, engine_weights w) {
+    exec_call call;
+    exec_call_fill(&call, p->g, node, p->shapes, w);
+    const int64_t channels = call.in[0].dim[1];
+    float *folded = base_calloc(2 * (size_t)channels, sizeof *folded);
+    engine_batch_norm_fold(&call.a, folded, folded + channels);
+    return folded;
+}
+
 bool exec_weights_make(exec_weights *x, const exec_plan *p, engine_weights w, base_err *err) {
     const model_graph *g = p->g;
     *x = (exec_weights){.w = w, .node_count = g->node_count};
     x->prepared = base_calloc((size_t)g->node_count + 1, sizeof *x->prepared);
+    x->folded = base_calloc((size_t)g->node_count + 1, sizeof *x->folded);
     for (int i = p->from; i < p->to; i++) {
         const engine_kernel *k = &engine_kernels[g->nodes[i].op];
+        if (p->chain[i].norm >= 0) x->folded[i] = fold_norm(p, p->chain[i].norm, w);
         if (!k->prepared || !k->prepare) continue;
         exec_call call;
         exec_call_fill(&call, g, i, p->shapes, w);
@@ -107,9 +119,13 @@ bool exec_weights_make(exec_weights *x, const exec_plan *p, engine_weights w, ba
 }
 
 void exec_weights_free(exec_weights *x) {
-    for (int i = 0; x->prepared && i < x->node_count; i++) base_big_free(x->prepared[i]);
+    for (int i = 0; x->prepared && i < x->node_count; i++) {
+        base_big_free(x->prepared[i]);
+        free(x->folded[i]);
+    }
     free(x->prepared);
-    x->prepared = NULL;
+    free(x->folded);
+    x->prepared = x->folded = NULL;
 }
 
 exec_worker *exec_workers_make(const exec_plan *p, base_err *err) {
@@ -165,6 +181,17 @@ static void run_node(const exec_plan *p, const exec_weights *w, exec_worker *wor
     for (int k = 0; k < node->in_count; k++) call.a.in[k] = value_at(p, worker, node->in[k]);
     if (p->g->input_kind == DATA_TOKENS && node->in_count && node->in[0] == 0) call.a.in[0] = NULL;
     for (int k = 0; k < node->out_count; k++) call.a.out[k] = value_at(p, worker, node->out[k]);
+    const exec_chain *c = &p->chain[i];
+    engine_fuse fuse = {.relu = c->relu >= 0};
+    if (c->last != i) {
+        call.a.out[0] = value_at(p, worker, p->g->nodes[c->last].out[0]);
+        call.a.fuse = &fuse;
+        if (w->folded[i]) {
+            fuse.scale = w->folded[i];
+            fuse.shift = fuse.scale + call.out[0].dim[1];
+        }
+        if (c->add >= 0) fuse.add = value_at(p, worker, c->other);
+    }
     call.a.scratch = worker->scratch;
     call.a.prepared = w->prepared[i];
     engine_kernels[node->op].forward(&call.a);
@@ -173,7 +200,7 @@ static void run_node(const exec_plan *p, const exec_weights *w, exec_worker *wor
 // Results of a node are finite; `outer_only`: those in the caller's memory (arena rooms may be used again already).
 static bool node_finite(const exec_plan *p, const exec_worker *worker, const model_shape *shapes, int i,
                         bool outer_only) {
-    const model_node *node = &p->g->nodes[i];
+    const model_node *node = &p->g->nodes[p->chain[i].last];
     for (int k = 0; k < node->out_count; k++) {
         int v = node->out[k];
         if (outer_only && p->offset[v] != EXEC_OUTER) continue;
@@ -182,20 +209,52 @@ static bool node_finite(const exec_plan *p, const exec_worker *worker, const mod
     return true;
 }
 
+// The node of a chain whose result is the first that is not finite: they run one by one, in memory of their own.
+static const model_node *first_not_finite(const exec_plan *p, const exec_weights *w, exec_worker *worker,
+                                          const model_shape *shapes, int head) {
+    const model_node *nodes = p->g->nodes, *node = &nodes[head];
+    const int last = p->chain[head].last;
+    if (last == head) return node;
+    const size_t count = (size_t)model_shape_count(&shapes[node->out[0]]);
+    base_err ignored;
+    float *result = base_big_alloc(count, sizeof *result, "activations", &ignored);
+    int value = -1;
+    for (int i = head; result && i <= last; i++) {
+        const bool reads = nodes[i].in[0] == value || (nodes[i].in_count > 1 && nodes[i].in[1] == value);
+        if (i > head && !reads) continue;
+        node = &nodes[i];
+        exec_call call;
+        exec_call_fill(&call, p->g, i, shapes, w->w);
+        for (int k = 0; k < node->in_count; k++)
+            call.a.in[k] = node->in[k] == value ? result : value_at(p, worker, node->in[k]);
+        call.a.out[0] = result;
+        call.a.scratch = worker->scratch;
+        call.a.prepared = w->prepared[i];
+        engine_kernels[node->op].forward(&call.a);
+        if (!num_all_finite(result, count)) break;
+        value = node->out[0];
+    }
+    base_big_free(result);
+    return node;
+}
+
 bool exec_run(const exec_plan *p, const exec_weights *w, exec_worker *worker, int64_t n, int64_t t,
               const int32_t *tokens, base_err *err) {
     const model_shape *shapes = exec_shapes(p, worker, n, t, err);
     if (!shapes) return false;
     bool finite = true;
-    for (int i = p->from; i < p->to; i++) run_node(p, w, worker, shapes, i, tokens);
-    for (int i = p->from; finite && i < p->to; i++) finite = node_finite(p, worker, shapes, i, true);
+    for (int i = p->from; i < p->to; i++)
+        if (!p->chain[i].taken) run_node(p, w, worker, shapes, i, tokens);
+    for (int i = p->from; finite && i < p->to; i++)
+        finite = p->chain[i].taken || node_finite(p, worker, shapes, i, true);
     if (finite) return true;
     for (int i = p->from; i < p->to; i++) {
+        if (p->chain[i].taken) continue;
         run_node(p, w, worker, shapes, i, tokens);
-        const model_node *node = &p->g->nodes[i];
-        if (!node_finite(p, worker, shapes, i, false))
-            return base_fail(err, "%s (%s) produced a value that is not finite (NaN or Inf)", node->name,
-                             model_ops[node->op].name);
+        if (node_finite(p, worker, shapes, i, false)) continue;
+        const model_node *node = first_not_finite(p, w, worker, shapes, i);
+        return base_fail(err, "%s (%s) produced a value that is not finite (NaN or Inf)", node->name,
+                         model_ops[node->op].name);
     }
     return base_fail(err, "the network's results changed between two runs: its weights are being overwritten");
 }

@@ -17,14 +17,23 @@ bool exec_parallel(int64_t count, exec_item item, void *context, base_job *job, 
 
 #define EXEC_OUTER SIZE_MAX // the value lies in the caller's memory
 
+// A convolution may take over a batch norm, an add and a relu that follow it (engine_fuse), when nothing else reads
+// the values between: these then never lie in memory. Indices of nodes; -1: none.
+typedef struct exec_chain {
+    bool taken;                 // this node runs as part of an earlier one
+    int last;                   // the last node this one takes over; itself when none
+    int norm, add, other, relu; // other: the value that is added
+} exec_chain;
+
 // Where each value of nodes [from, to) lies while a micro-batch of at most n samples (t positions) runs through them.
 typedef struct exec_plan {
     const model_graph *g;
     int from, to;
     int64_t n, t;
-    model_shape *shapes;   // [value_count] at n, t
-    size_t *offset;        // [value_count] floats into the arena, or EXEC_OUTER
-    size_t arena, scratch; // floats
+    model_shape *shapes;      // [value_count] at n, t
+    size_t *offset;           // [value_count] floats into the arena, or EXEC_OUTER
+    struct exec_chain *chain; // [node_count] what a convolution takes over, and which nodes are taken over
+    size_t arena, scratch;    // floats
 } exec_plan;
 
 // `keep[value]` marks the results that the caller wants in its own memory (NULL: the graph's output only); values made
@@ -46,6 +55,7 @@ bool exec_micro(const model_graph *g, int from, int to, int64_t total, int64_t t
 typedef struct exec_weights {
     engine_weights w;
     float **prepared; // [node_count], NULL entries where a kernel wants none
+    float **folded;   // [node_count] scale and shift of the batch norm a convolution takes over, else NULL
     int node_count;
 } exec_weights;
 bool exec_weights_make(exec_weights *x, const exec_plan *p, engine_weights w, base_err *err) BASE_MUST_USE;

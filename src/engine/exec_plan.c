@@ -59,6 +59,72 @@ size_t exec_place(int count, const size_t *size, const int *start, const int *en
     return whole;
 }
 
+// ---- chains ------------------------------------------------------------------------------------
+
+// What find_chains knows of each value: the node that makes it (-1: before the plan), the last node that reads it, and
+// how many do.
+typedef struct uses {
+    int *maker, *reader, *readers;
+} uses;
+
+static uses uses_of(const exec_plan *p) {
+    const model_graph *g = p->g;
+    const size_t n = (size_t)g->value_count + 1;
+    uses u = {base_calloc(n, sizeof(int)), base_calloc(n, sizeof(int)), base_calloc(n, sizeof(int))};
+    for (int v = 0; v < g->value_count; v++) u.maker[v] = u.reader[v] = -1;
+    for (int i = 0; i < g->node_count; i++) {
+        const model_node *node = &g->nodes[i];
+        for (int k = 0; k < node->in_count; k++) {
+            u.reader[node->in[k]] = i;
+            u.readers[node->in[k]]++;
+        }
+        for (int k = 0; k < node->out_count && i >= p->from; k++) u.maker[node->out[k]] = i;
+    }
+    return u;
+}
+
+// Takes over the node that reads `value`, if it is one of those that may come next.
+static bool take_over(const exec_plan *p, const uses *u, int head, exec_chain *c, int value) {
+    const int reader = u->reader[value];
+    if (u->readers[value] != 1 || reader >= p->to || c->relu >= 0) return false;
+    const model_node *node = &p->g->nodes[reader];
+    if (node->op == MODEL_RELU) {
+        c->relu = reader;
+    } else if (node->op == MODEL_BATCH_NORM && c->norm < 0 && c->add < 0) {
+        c->norm = reader;
+    } else if (node->op == MODEL_ADD && c->add < 0 && node->in_count == 2) {
+        const int other = node->in[node->in[0] == value];
+        const int64_t count = model_shape_count(&p->shapes[value]);
+        if (u->maker[other] >= head || model_shape_count(&p->shapes[other]) != count) return false;
+        c->add = reader;
+        c->other = other;
+    } else {
+        return false;
+    }
+    c->last = reader;
+    return true;
+}
+
+static void find_chains(exec_plan *p, const bool *keep) {
+    const model_graph *g = p->g;
+    const uses u = uses_of(p);
+    for (int i = 0; i < g->node_count; i++) p->chain[i] = (exec_chain){false, i, -1, -1, -1, -1};
+    for (int i = p->from; i < p->to; i++) {
+        exec_chain *c = &p->chain[i];
+        if (g->nodes[i].op != MODEL_CONV2D) continue;
+        for (;;) {
+            const int value = g->nodes[c->last].out[0];
+            if (value == g->output || (keep && keep[value]) || !take_over(p, &u, i, c, value)) break;
+            p->chain[c->last].taken = true;
+        }
+    }
+    free(u.maker);
+    free(u.reader);
+    free(u.readers);
+}
+
+// ---- places ------------------------------------------------------------------------------------
+
 // What is known of each value while a plan is made.
 typedef struct lives {
     int *root, *start, *end; // root: the value whose room it uses
@@ -88,8 +154,10 @@ static void find_lives(lives *l, exec_plan *p, const bool *keep) {
     for (int i = p->from; i < p->to; i++) {
         const model_node *node = &g->nodes[i];
         for (int k = 0; k < node->in_count; k++) l->end[node->in[k]] = i;
-        for (int k = 0; k < node->out_count; k++) {
-            int v = node->out[k];
+        if (p->chain[i].taken) continue;
+        const model_node *maker = &g->nodes[p->chain[i].last]; // its result is written when node i runs
+        for (int k = 0; k < maker->out_count; k++) {
+            int v = maker->out[k];
             if (keep ? keep[v] : v == g->output) continue;
             p->offset[v] = 0;
             l->start[v] = l->end[v] = i;
@@ -102,7 +170,8 @@ static void find_lives(lives *l, exec_plan *p, const bool *keep) {
 static void share_rooms(lives *l, const exec_plan *p) {
     for (int i = p->from; i < p->to; i++) {
         const model_node *node = &p->g->nodes[i];
-        if (!engine_kernels[node->op].in_place || node->in_count < 1 || node->out_count != 1) continue;
+        if (p->chain[i].taken || !engine_kernels[node->op].in_place || node->in_count < 1 || node->out_count != 1)
+            continue;
         int in = node->in[0], out = node->out[0];
         if (p->offset[in] == EXEC_OUTER || p->offset[out] == EXEC_OUTER) continue;
         if (l->end[in] != i || l->size[in] != l->size[out]) continue;
@@ -134,10 +203,12 @@ bool exec_plan_make(exec_plan *p, const model_graph *g, int from, int to, const 
     *p = (exec_plan){.g = g, .from = from, .to = to, .n = n, .t = t};
     p->shapes = base_calloc((size_t)g->value_count, sizeof *p->shapes);
     p->offset = base_calloc((size_t)g->value_count, sizeof *p->offset);
+    p->chain = base_calloc((size_t)g->node_count + 1, sizeof *p->chain);
     if (!model_graph_shapes(g, n, t, p->shapes, err)) {
         exec_plan_free(p);
         return false;
     }
+    find_chains(p, keep);
     lives l = lives_new(g->value_count);
     find_lives(&l, p, keep);
     share_rooms(&l, p);
@@ -154,8 +225,10 @@ bool exec_plan_make(exec_plan *p, const model_graph *g, int from, int to, const 
 void exec_plan_free(exec_plan *p) {
     free(p->shapes);
     free(p->offset);
+    free(p->chain);
     p->shapes = NULL;
     p->offset = NULL;
+    p->chain = NULL;
 }
 
 bool exec_micro(const model_graph *g, int from, int to, int64_t total, int64_t t, int64_t *micro, base_err *err) {

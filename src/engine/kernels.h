@@ -19,6 +19,14 @@
 
 #include "engine/engine.h"
 
+// What conv2d may do to its result before it is stored, in this order (inference): the executor lets it take over a
+// batch norm, an add and a relu that follow.
+typedef struct engine_fuse {
+    const float *scale, *shift;  // [channels] y = y scale + shift; NULL: none
+    const float *add;            // [as out] y = y + add; NULL: none. Not the output's own memory
+    bool relu;
+} engine_fuse;
+
 typedef struct engine_args {
     const model_node *node;
     const model_shape *in_shape;   // [in_count], with the micro-batch's N (and T)
@@ -40,6 +48,7 @@ typedef struct engine_args {
     float *scratch;                  // [scratch_count] floats, 64-byte aligned
     // Prepared form of the weight (packed for the kernel), made once per weight set by `prepare`; NULL when none.
     const float *prepared;
+    const engine_fuse *fuse;  // conv2d only; NULL: nothing
 } engine_args;
 
 typedef struct engine_kernel {
@@ -53,6 +62,9 @@ typedef struct engine_kernel {
     bool in_place;         // inference: out may alias in[0]
 } engine_kernel;
 extern const engine_kernel engine_kernels[MODEL_OPS];
+
+// Scale and shift [channels] that a batch norm with its running statistics comes to.
+void engine_batch_norm_fold(const engine_args *a, float *scale, float *shift);
 
 // Patches of images [n, c, h, w] of channels [c0, c0+cg) for a convolution node: rows [positions x cg*kh*kw].
 void engine_unfold(const model_node *node, const model_shape *in, const float *x, int64_t image, int64_t c0,

@@ -4,6 +4,7 @@
 // the running ones by the momentum, the running variance with the unbiased estimate (as PyTorch does); otherwise the
 // running statistics are constants, also for the gradient. Layer and RMS norm work over the last dimension.
 #include "engine/ops.h"
+#include "engine/tile.h"
 
 #include <math.h>
 
@@ -36,10 +37,6 @@ BASE_CLONES static float row_dot(const float *x, const float *y, int64_t n) {
     for (; i < n; i++) sum += x[i] * y[i];
     for (int j = 0; j < 16; j++) sum += lane[j];
     return sum;
-}
-
-BASE_CLONES static void row_affine(float *y, const float *x, float scale, float shift, int64_t n) {
-    for (int64_t i = 0; i < n; i++) y[i] = x[i] * scale + shift;
 }
 
 // ---- batch norm --------------------------------------------------------------------------------
@@ -82,8 +79,21 @@ static void move_running(const engine_args *a, int64_t c, double count, double m
     if (a->running[1]) a->running[1][c] = (float)((1 - m) * (double)a->running[1][c] + m * unbiased);
 }
 
+static void fold(const batch *b, int64_t c, double mean, double inverse, float *scale, float *shift) {
+    const double factor = b->weight ? inverse * (double)b->weight[c] : inverse;
+    *scale = (float)factor;
+    *shift = (float)((b->bias ? (double)b->bias[c] : 0) - mean * factor);
+}
+
+void engine_batch_norm_fold(const engine_args *a, float *scale, float *shift) {
+    const batch b = batch_of(a);
+    for (int64_t c = 0; c < b.c; c++)
+        fold(&b, c, (double)b.mean[c], 1 / sqrt((double)b.var[c] + b.eps), &scale[c], &shift[c]);
+}
+
 void engine_batch_norm_forward(const engine_args *a) {
     const batch b = batch_of(a);
+    float *scale = a->scratch, *shift = scale + b.c;
     for (int64_t c = 0; c < b.c; c++) {
         double mean, var;
         if (a->training) {
@@ -98,15 +108,12 @@ void engine_batch_norm_forward(const engine_args *a) {
             a->save[c] = (float)mean;
             a->save[b.c + c] = (float)inverse;
         }
-        const double scale = b.weight ? inverse * (double)b.weight[c] : inverse;
-        const double shift = (b.bias ? (double)b.bias[c] : 0) - mean * scale;
-        a->scratch[c] = (float)scale;
-        a->scratch[b.c + c] = (float)shift;
+        fold(&b, c, mean, inverse, &scale[c], &shift[c]);
     }
-    for (int64_t p = 0; p < b.n * b.c; p++) {
-        const int64_t c = p % b.c;
-        row_affine(a->out[0] + p * b.inner, a->in[0] + p * b.inner, a->scratch[c], a->scratch[b.c + c], b.inner);
-    }
+    // The vector unit's function, because a fused convolution rounds the same way.
+    const tile_unit *u = tile_best_unit();
+    for (int64_t p = 0; p < b.n * b.c; p++)
+        u->affine(a->out[0] + p * b.inner, a->in[0] + p * b.inner, scale[p % b.c], shift[p % b.c], b.inner);
 }
 
 // With x^ = (x - mean) inverse and m values a channel, in training

@@ -43,6 +43,8 @@ typedef struct tile_unit {
     // Rows of every step-th value, `count` of them, packed; reads and writes whole vectors, so up to 2 lanes and 1
     // lane too far.
     void (*pick)(float *to, const float *from, int64_t rows, int64_t count, int64_t step, int64_t from_pitch);
+    // y = x scale + shift, rounded as in tile_finish.
+    void (*affine)(float *y, const float *x, float scale, float shift, int64_t count);
 } tile_unit;
 
 const tile_unit *tile_best_unit(void);

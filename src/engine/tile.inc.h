@@ -133,7 +133,16 @@ TARGET static void NAME(pick)(float *to, const float *from, int64_t rows, int64_
     }
 }
 
-static const tile_unit NAME(unit) = {UNIT_NAME, LANES, WIDTHS, NAME(copy), NAME(pick)};
+TARGET static void NAME(affine)(float *y, const float *x, float scale, float shift, int64_t count) {
+    int64_t i = 0;
+    for (; i + LANES <= count; i += LANES) {
+        const NAME(vec) v = *(const NAME(mem) *)(x + i);
+        *(NAME(mem) *)(y + i) = v * scale + shift;
+    }
+    for (; i < count; i++) y[i] = x[i] * scale + shift;
+}
+
+static const tile_unit NAME(unit) = {UNIT_NAME, LANES, WIDTHS, NAME(copy), NAME(pick), NAME(affine)};
 
 #undef TILE
 #undef STRIP

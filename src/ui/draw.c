@@ -32,6 +32,17 @@ static int draw_tabs(ui_app *app, ui_area a) {
     return width + 1;
 }
 
+// What people call a path: its last part, or the folder's name where the file has everybody's name.
+static void name_of(const char *path, const char *otherwise, char *out, size_t size) {
+    static const char *const common[] = {"dataset.lua", "model.safetensors", "model.safetensors.index.json"};
+    const char *name = base_basename(path);
+    bool shared = false;
+    for (size_t i = 0; i < sizeof common / sizeof *common; i++) shared |= strcmp(name, common[i]) == 0;
+    char *folder = base_dirname(path);
+    base_clean(out, size, !path[0] ? otherwise : shared && strcmp(folder, ".") != 0 ? base_basename(folder) : name);
+    free(folder);
+}
+
 static void draw_title(ui_app *app) {
     ui_area a = ui_grid_area(&app->grid, app->layout.title);
     const ui_state *s = &app->state;
@@ -46,9 +57,11 @@ static void draw_title(ui_app *app) {
                  ui_param_text(&s->params[i], value, sizeof value));
     }
     int x = ui_put(left, 1, 0, UI_BAR_STRONG, "vise");
-    snprintf(text, sizeof text, "  %s \xc2\xb7 %s%s \xc2\xb7 %s",
-             s->model[0] ? base_basename(s->model) : "recipe's model", s->recipe[0] ? s->recipe : "no recipe", settings,
-             s->data[0] ? base_basename(s->data) : "its data");
+    char shown_model[80], shown_data[80];
+    name_of(s->model, "recipe's model", shown_model, sizeof shown_model);
+    name_of(s->data, "its data", shown_data, sizeof shown_data);
+    snprintf(text, sizeof text, "  %s \xc2\xb7 %s%s \xc2\xb7 %s", shown_model, s->recipe[0] ? s->recipe : "no recipe",
+             settings, shown_data);
     ui_fit(left, x, 0, left.r.w - x, UI_LEFT, UI_BAR, text);
 }
 

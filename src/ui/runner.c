@@ -27,8 +27,8 @@ static void on_inputs(void *context, const char *path, const char *hash, const c
     ui_work *w = context;
     if (w->recorder) session_recorder_inputs(w->recorder, path, hash, data, data_hash);
     pthread_mutex_lock(&w->inputs->lock);
-    snprintf(w->inputs->model, sizeof w->inputs->model, "%s", path ? path : "");
-    snprintf(w->inputs->data, sizeof w->inputs->data, "%s", data ? data : "");
+    if (path && path[0]) snprintf(w->inputs->model, sizeof w->inputs->model, "%s", path);
+    if (data && data[0]) snprintf(w->inputs->data, sizeof w->inputs->data, "%s", data);
     w->inputs->fresh = true;
     pthread_mutex_unlock(&w->inputs->lock);
 }
@@ -97,6 +97,7 @@ static ui_work *work_new(ui_app *app) {
     w->out = base_strdup(app->out);
     w->seed = app->options->seed;
     w->inputs = &app->inputs;
+    app->inputs.model[0] = app->inputs.data[0] = 0; // no job is going: nobody else looks
     return w;
 }
 
@@ -212,8 +213,9 @@ static void job_ended(ui_app *app, const base_event *e, ui_job_kind kind) {
 static void take_inputs(ui_app *app) {
     pthread_mutex_lock(&app->inputs.lock);
     if (app->inputs.fresh) {
-        snprintf(app->state.model, sizeof app->state.model, "%s", app->inputs.model);
-        snprintf(app->state.data, sizeof app->state.data, "%s", app->inputs.data);
+        // Each is told as soon as it is known, so one of them may still be empty.
+        if (app->inputs.model[0]) snprintf(app->state.model, sizeof app->state.model, "%s", app->inputs.model);
+        if (app->inputs.data[0]) snprintf(app->state.data, sizeof app->state.data, "%s", app->inputs.data);
         app->inputs.fresh = false;
         ui_run *r = ui_state_run(&app->state);
         if (r && r->status < 0) snprintf(r->model, sizeof r->model, "%s", base_basename(app->state.model));

@@ -106,6 +106,15 @@ static void settings_text(const ui_state *s, char *out, size_t size) {
     }
 }
 
+// Figures that nobody has yet: dashes on the screen.
+static void unmeasured(base_layer_row *r) {
+    r->bytes = -1;
+    r->steps[0] = 0;
+    r->bits = r->weight_error = r->output_error = r->output_error_held = NAN;
+    r->chained_error = r->chained_error_held = r->sqnr_db = r->cosine = NAN;
+    r->damping = r->d_of_r = r->seconds = NAN;
+}
+
 void ui_state_begin(ui_state *s, double now) {
     s->runs = base_realloc(s->runs, (size_t)s->run_count + 1, sizeof *s->runs);
     ui_run *r = &s->runs[s->run_count++];
@@ -126,11 +135,7 @@ void ui_state_begin(ui_state *s, double now) {
     for (int i = 0; i < s->layer_count; i++) {
         ui_layer *l = &s->layers[i];
         l->state = UI_WAITING;
-        l->row.bytes = -1; // shown as a dash
-        l->row.steps[0] = 0;
-        l->row.bits = l->row.weight_error = l->row.output_error = l->row.output_error_held = NAN;
-        l->row.chained_error = l->row.chained_error_held = l->row.sqnr_db = l->row.cosine = NAN;
-        l->row.damping = l->row.d_of_r = l->row.seconds = NAN;
+        unmeasured(&l->row);
     }
     s->began = now;
     s->current = -1;
@@ -161,10 +166,7 @@ static void on_plan(ui_state *s, const base_event *e, double now) {
     if (e->index == 0) s->layer_count = 0; // a plan starts: the table is the model's, from its first layer on
     ui_layer *l = layer_at(s, e->layer, true);
     l->row = *e->layer;
-    if (l->row.bytes == 0) {
-        l->row.bytes = -1;
-        l->row.bits = NAN;
-    }
+    unmeasured(&l->row);
     l->state = UI_WAITING;
 }
 
@@ -266,7 +268,10 @@ static const char *status_word(base_status status) {
 static void on_run_end(ui_state *s, const base_event *e, double now) {
     for (int i = 0; i < s->layer_count; i++) {
         ui_layer *l = &s->layers[i];
-        if (l->state == UI_WORKING) l->state = e->status == BASE_FAILED ? UI_BROKEN : UI_LEFT_OVER;
+        if (l->state == UI_WORKING) {
+            l->state = e->status == BASE_FAILED ? UI_BROKEN : UI_LEFT_OVER;
+            unmeasured(&l->row); // what it had so far is not kept
+        }
         if (l->state == UI_WAITING && s->job == UI_RUNNING && e->status != BASE_OK) l->state = UI_LEFT_OVER;
     }
     if (e->status != BASE_OK && e->text)

@@ -181,6 +181,45 @@ static void described(void **state) {
     model_close(m);
 }
 
+// The example of docs/formats.md, byte by byte.
+static void worked_example(void **state) {
+    (void)state;
+    static const float w[] = {0, 0.3f, 0.6f, 1.5f, -0.7f, -0.1f, 0.2f, 0.8f};
+    static const struct {
+        const char *name;
+        size_t count;
+        uint8_t bytes[8];
+    } want[] = {{"w:0.codes", 4, {0x30, 0xf6, 0x60, 0xf9}},
+                {"w:0.scales", 8, {0xcd, 0xcc, 0xcc, 0x3d, 0xcd, 0xcc, 0xcc, 0x3d}},
+                {"w:0.zeros", 1, {0x70}}};
+    base_err err = {0};
+    model_tensor item = {.name = "w", .t = {NUM_F32, 2, {2, 4}, w}};
+    const char *plain = support_temp_path("example.safetensors"),
+               *path = support_temp_path("example-packed.safetensors");
+    assert_true(model_safetensors_save(plain, &item, 1, NULL, NULL, NULL, NULL, &err));
+    model *m = open_model(plain);
+    compress_result *r = compress_with(m, "quantize bits=4 sym=0 scale=f32");
+    compress_saved saved;
+    assert_true(compress_save(r, path, "", &saved, &err));
+    assert_int_equal(saved.file_bytes - saved.header_bytes, 13);
+    model_tensors *t = model_tensors_open(path, &err);
+    for (int i = 0; i < 3; i++) {
+        const model_tensor *array = model_tensors_find(t, want[i].name);
+        assert_non_null(array);
+        assert_int_equal(array->bytes, want[i].count);
+        assert_memory_equal(array->t.data, want[i].bytes, want[i].count);
+    }
+    char *text = model_tensors_meta(t, PACKED_KEY);
+    assert_string_equal(
+        text, "{\"version\":1,\"recipe\":\"\",\"layers\":[{\"tensor\":\"w\",\"dtype\":\"F32\",\"shape\":[2,4],"
+              "\"rows\":2,\"bytes\":13,\"text\":\"uniform 4 bit asym\",\"terms\":[{\"kind\":\"uniform\","
+              "\"bits\":4,\"scheme\":\"asym\",\"group\":0}]}]}");
+    free(text);
+    model_tensors_close(t);
+    compress_result_free(r);
+    model_close(m);
+}
+
 // ---- hostile files ---------------------------------------------------------------------------------
 
 // Writes the packed file of `steps` again with its description changed by `from` -> `to` (NULL: as it is), the array
@@ -354,8 +393,8 @@ static void cancel_and_patterns(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(round_trips),   cmocka_unit_test(identity_is_the_file), cmocka_unit_test(described),
-        cmocka_unit_test(hostile_files), cmocka_unit_test(cancel_and_patterns),
+        cmocka_unit_test(round_trips),    cmocka_unit_test(identity_is_the_file), cmocka_unit_test(described),
+        cmocka_unit_test(worked_example), cmocka_unit_test(hostile_files),        cmocka_unit_test(cancel_and_patterns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -230,10 +230,19 @@ static bool wait_while_paused(base_job *job, base_err *err) {
     return base_go_on(job, err);
 }
 
+// What share of the walk a layer takes: its operations where there is a graph (capturing and comparing outputs
+// outweighs the steps), else its weights.
+static double cost_of(const model *m, const model_layer *l) {
+    if (l->node < 0) return (double)l->weights;
+    const model_node *node = &m->graph->nodes[l->node];
+    const model_shape *in = model_graph_shape(m->graph, node->in[0]), *out = model_graph_shape(m->graph, node->out[0]);
+    return (double)l->weights + model_ops[node->op].flops(node, in, out);
+}
+
 static bool walk_layers(walk *w, base_err *err) {
     int total = w->m->layer_count;
     double done = 0, all = 0;
-    for (int i = 0; i < total; i++) all += (double)w->m->layers[i].weights;
+    for (int i = 0; i < total; i++) all += cost_of(w->m, &w->m->layers[i]);
     for (int i = 0; i < total; i++) {
         double began = base_now();
         if (!wait_while_paused(w->job, err)) return false;
@@ -243,7 +252,7 @@ static bool walk_layers(walk *w, base_err *err) {
         row.seconds = base_now() - began;
         w->r->rows[w->r->row_count++] = row;
         emit_row(w, BASE_EV_LAYER_END, &row, NULL);
-        done += (double)row.weights;
+        done += cost_of(w->m, &w->m->layers[i]);
         double spent = base_now() - w->began;
         base_progress(w->job, "compressing", i + 1, total, done > 0 ? spent * (all - done) / done : NAN);
     }

@@ -2,11 +2,12 @@
 //
 // sym and asym follow the Quantizer of IST-DASLab/gptq (quant.py), as the golden vectors do: the range always
 // contains 0; asym scale = (max - min) / (2^b - 1), zero = round(-min / scale); sym zero = 2^(b-1),
-// scale = 2 max|w| / (2^b - 1), or with absmax, the common choice elsewhere, max|w| / (2^(b-1) - 1); rounding is half to even; the mse search shrinks the range by p = 1 - i/100,
-// i = 0..79, and keeps the first p with the least sum |w - q|^2.4.
-// sign takes the mean of |w| (the exact minimiser of the squared error; XNOR-Net, Rastegari et al. 2016, section 3.1).
-// ternary takes the mean of |w| (BitNet b1.58, Ma et al. 2024), or with mse the exact minimiser: of the k largest |w|,
-// scale = S_k / k for the k that maximises S_k^2 / k (Ternary Weight Networks, Li and Liu 2016, equation 5).
+// scale = 2 max|w| / (2^b - 1), or with absmax, the common choice elsewhere, max|w| / (2^(b-1) - 1); rounding is half
+// to even; the mse search shrinks the range by p = 1 - i/100, i = 0..79, and keeps the first p with the least sum |w -
+// q|^2.4. sign takes the mean of |w| (the exact minimiser of the squared error; XNOR-Net, Rastegari et al. 2016,
+// section 3.1). ternary takes the mean of |w| (BitNet b1.58, Ma et al. 2024), or with mse the exact minimiser: of the k
+// largest |w|, scale = S_k / k for the k that maximises S_k^2 / k (Ternary Weight Networks, Li and Liu 2016, equation
+// 5).
 #include "compress/layer.h"
 
 #include <math.h>

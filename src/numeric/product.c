@@ -31,19 +31,30 @@ static int64_t piece_of(int64_t n, int64_t pieces) {
     return (blocks_of(n, pieces) + 15) / 16 * 16;
 }
 
-#define SIDE 512             // of a block of C where C is large: packing costs little, a core's cache holds it
-#define LEAST_WORK (1 << 21) // multiplications a block should have, about 30 microseconds
-#define WANTED_BLOCKS 16
+#define SIDE 1024 // longest side of a block of C
+
+// How many blocks a product of so many multiplications is cut into at least: few, because each block packs its own
+// copies of A and B (8 blocks of 1024^3 cost about a tenth), but enough for the threads of a usual machine.
+static int64_t wanted_blocks(double work) {
+    static const double from[] = {4e6, 48e6, 512e6, 16e9};
+    int64_t wanted = 1;
+    for (size_t i = 0; i < sizeof from / sizeof *from && work >= from[i]; i++) wanted *= 2;
+    return wanted;
+}
 
 typedef struct block_plan {
     int64_t rows, columns, depth; // a block of C and the part of k summed at once
 } block_plan;
 
 static block_plan plan_blocks(int64_t m, int64_t n, int64_t k) {
-    double work = (double)m * (double)n * (double)k;
-    int64_t wanted = work / LEAST_WORK < WANTED_BLOCKS ? (int64_t)(work / LEAST_WORK) : WANTED_BLOCKS;
+    int64_t wanted = wanted_blocks((double)m * (double)n * (double)k);
     block_plan plan = {m, n, k > 0 ? k : 1};
     if (wanted < 2) return plan;
+    // A small result of long sums: whole blocks over parts of k.
+    if (m <= 384 && n <= 384 && k >= 2048) {
+        plan.depth = piece_of(k, least(wanted, k / 512));
+        return plan;
+    }
     int64_t down = blocks_of(m, SIDE), across = blocks_of(n, SIDE);
     // Cut the longer side further until there are enough blocks, while blocks stay at least 64 wide.
     while (down * across < wanted) {
@@ -54,10 +65,6 @@ static block_plan plan_blocks(int64_t m, int64_t n, int64_t k) {
             across *= 2;
         else
             break;
-    }
-    if (down * across * 2 <= wanted && k >= 4096 && m * n <= SIDE * SIDE) {
-        plan.depth = piece_of(k, least(wanted, k / 1024));
-        return plan;
     }
     plan.rows = piece_of(m, down);
     plan.columns = piece_of(n, across);
@@ -70,17 +77,14 @@ typedef struct gram_plan {
 
 static gram_plan plan_gram(int64_t rows, int64_t n) {
     gram_plan plan = {n, rows > 0 ? rows : 1};
-    double work = (double)rows * (double)n * (double)n / 2;
-    if (work < 2.0 * LEAST_WORK) return plan;
-    if (n > 512) {
-        plan.side = piece_of(n, n >= 2048 ? blocks_of(n, 384) : blocks_of(n, 256));
-    } else if (rows >= 2048) {
-        int64_t parts = least(WANTED_BLOCKS, rows / 1024);
-        plan.depth = piece_of(rows, least(parts, (int64_t)(work / LEAST_WORK)));
-        if (n > 256) plan.side = piece_of(n, 2);
-    } else if (n > 128) {
-        plan.side = piece_of(n, blocks_of(n, 128));
-    }
+    int64_t wanted = wanted_blocks((double)rows * (double)n * (double)n / 2);
+    if (wanted < 2) return plan;
+    if (n > 512) // larger blocks pay where long sums repay their packing
+        plan.side = piece_of(n, blocks_of(n, rows >= 1024 && n >= 2048 ? 768 : 384));
+    else if (rows >= 2048)
+        plan.depth = piece_of(rows, least(wanted, rows / 1024));
+    else if (n > 128)
+        plan.side = piece_of(n, 2);
     return plan;
 }
 

@@ -2,8 +2,8 @@
 #ifndef VISE_ENGINE_CONV_H
 #define VISE_ENGINE_CONV_H
 
-#include "engine/tile.h"
 #include "engine/ops.h"
+#include "engine/tile.h"
 
 typedef struct conv_shape {
     int64_t n, c, h, w; // input [N, C, H, W]

@@ -22,44 +22,44 @@
 // What conv2d may do to its result before it is stored, in this order (inference): the executor lets it take over a
 // batch norm, an add and a relu that follow.
 typedef struct engine_fuse {
-    const float *scale, *shift;  // [channels] y = y scale + shift; NULL: none
-    const float *add;            // [as out] y = y + add; NULL: none. Not the output's own memory
+    const float *scale, *shift; // [channels] y = y scale + shift; NULL: none
+    const float *add;           // [as out] y = y + add; NULL: none. Not the output's own memory
     bool relu;
 } engine_fuse;
 
 typedef struct engine_args {
     const model_node *node;
-    const model_shape *in_shape;   // [in_count], with the micro-batch's N (and T)
-    const model_shape *out_shape;  // [out_count]
-    const model_shape *param_shape;  // [param_count]
-    const float *in[MODEL_MAX_IN];   // float inputs; NULL where the input is tokens
-    const int32_t *tokens;           // [N x T] when input 0 is the token input
-    const int32_t *labels;           // losses: [N] or [N x T], -1 ignored
+    const model_shape *in_shape;    // [in_count], with the micro-batch's N (and T)
+    const model_shape *out_shape;   // [out_count]
+    const model_shape *param_shape; // [param_count]
+    const float *in[MODEL_MAX_IN];  // float inputs; NULL where the input is tokens
+    const int32_t *tokens;          // [N x T] when input 0 is the token input
+    const int32_t *labels;          // losses: [N] or [N x T], -1 ignored
     float *out[MODEL_MAX_OUT];
     const float *param[MODEL_MAX_PARAM];
     // backward only; NULL where not wanted; all are ADDED to (the executor zeroes them)
     const float *dout[MODEL_MAX_OUT];
     float *din[MODEL_MAX_IN];
     float *dparam[MODEL_MAX_PARAM];
-    float smoothing;                 // cross-entropy: label smoothing
-    bool training;                   // batch norm over the batch (then called once for the whole batch)
-    float *running[2];               // training batch norm: running mean, variance to update, or NULL
-    float *save;                     // [save_count] written by forward, read by backward; NULL in inference
-    float *scratch;                  // [scratch_count] floats, 64-byte aligned
+    float smoothing;   // cross-entropy: label smoothing
+    bool training;     // batch norm over the batch (then called once for the whole batch)
+    float *running[2]; // training batch norm: running mean, variance to update, or NULL
+    float *save;       // [save_count] written by forward, read by backward; NULL in inference
+    float *scratch;    // [scratch_count] floats, 64-byte aligned
     // Prepared form of the weight (packed for the kernel), made once per weight set by `prepare`; NULL when none.
     const float *prepared;
-    const engine_fuse *fuse;  // conv2d only; NULL: nothing
+    const engine_fuse *fuse; // conv2d only; NULL: nothing
 } engine_args;
 
 typedef struct engine_kernel {
     void (*forward)(const engine_args *a);
     void (*backward)(const engine_args *a);
-    size_t (*scratch)(const engine_args *a);   // floats needed by either; NULL: none
-    size_t (*save)(const engine_args *a);      // floats kept for backward; NULL: none
-    size_t (*prepared)(const engine_args *a);  // floats of the prepared weight; NULL: none
+    size_t (*scratch)(const engine_args *a);  // floats needed by either; NULL: none
+    size_t (*save)(const engine_args *a);     // floats kept for backward; NULL: none
+    size_t (*prepared)(const engine_args *a); // floats of the prepared weight; NULL: none
     void (*prepare)(const engine_args *a, float *prepared);
-    bool whole_batch;      // training: must see the whole batch at once (batch norm)
-    bool in_place;         // inference: out may alias in[0]
+    bool whole_batch; // training: must see the whole batch at once (batch norm)
+    bool in_place;    // inference: out may alias in[0]
 } engine_kernel;
 extern const engine_kernel engine_kernels[MODEL_OPS];
 
@@ -67,7 +67,7 @@ extern const engine_kernel engine_kernels[MODEL_OPS];
 void engine_batch_norm_fold(const engine_args *a, float *scale, float *shift);
 
 // Patches of images [n, c, h, w] of channels [c0, c0+cg) for a convolution node: rows [positions x cg*kh*kw].
-void engine_unfold(const model_node *node, const model_shape *in, const float *x, int64_t image, int64_t c0,
-                   int64_t cg, float *rows);
+void engine_unfold(const model_node *node, const model_shape *in, const float *x, int64_t image, int64_t c0, int64_t cg,
+                   float *rows);
 
 #endif

@@ -50,17 +50,63 @@ static int64_t window_max(const pool *p, const float *x, window v) {
     return best;
 }
 
+// Rows of windows are pooled in two steps that vectors can do: down the columns into `line` [left | w | right], filled
+// with `edge` where there is padding, then along it.
+BASE_CLONES static void line_max(float *restrict line, const float *restrict x, int64_t count) {
+    // The second comparison is true for NaN only.
+    for (int64_t i = 0; i < count; i++) line[i] = x[i] > line[i] || x[i] != x[i] ? x[i] : line[i];
+}
+
+BASE_CLONES static void line_add(float *restrict line, const float *restrict x, int64_t count) {
+    for (int64_t i = 0; i < count; i++) line[i] += x[i];
+}
+
+BASE_CLONES static void take_max(float *restrict out, const float *restrict line, int64_t step, int64_t count) {
+    if (step == 2)
+        for (int64_t i = 0; i < count; i++) {
+            const float v = line[2 * i];
+            out[i] = v > out[i] || v != v ? v : out[i];
+        }
+    else
+        for (int64_t i = 0; i < count; i++) {
+            const float v = line[i * step];
+            out[i] = v > out[i] || v != v ? v : out[i];
+        }
+}
+
+BASE_CLONES static void take_add(float *restrict out, const float *restrict line, int64_t step, int64_t count) {
+    if (step == 2)
+        for (int64_t i = 0; i < count; i++) out[i] += line[2 * i];
+    else
+        for (int64_t i = 0; i < count; i++) out[i] += line[i * step];
+}
+
+typedef struct pooling {
+    void (*down)(float *restrict line, const float *restrict x, int64_t count);
+    void (*along)(float *restrict out, const float *restrict line, int64_t step, int64_t count);
+    float edge;
+} pooling;
+
+size_t engine_pool_scratch(const engine_args *a) {
+    const pool p = pool_of(a);
+    return (size_t)((p.ow - 1) * p.sw + p.kw + p.left + p.w);
+}
+
+static void pool_row(const pool *p, const pooling *how, const float *x, int64_t oy, float *line, float *out) {
+    const window v = window_of(p, oy, 0);
+    const int64_t reach = op_max((p->ow - 1) * p->sw + p->kw, p->left + p->w);
+    for (int64_t i = 0; i < reach; i++) line[i] = how->edge;
+    for (int64_t y = v.y0; y < v.y1; y++) how->down(line + p->left, x + y * p->w, p->w);
+    for (int64_t i = 0; i < p->ow; i++) out[i] = how->edge;
+    for (int64_t j = 0; j < p->kw; j++) how->along(out, line + j, p->sw, p->ow);
+}
+
 void engine_max_pool_forward(const engine_args *a) {
     const pool p = pool_of(a);
-    float *out = a->out[0];
-    for (int64_t n = 0; n < p.planes; n++) {
-        const float *x = a->in[0] + n * p.h * p.w;
+    const pooling how = {line_max, take_max, -INFINITY};
+    for (int64_t n = 0; n < p.planes; n++)
         for (int64_t oy = 0; oy < p.oh; oy++)
-            for (int64_t ox = 0; ox < p.ow; ox++) {
-                const int64_t best = window_max(&p, x, window_of(&p, oy, ox));
-                *out++ = best < 0 ? 0 : x[best];
-            }
-    }
+            pool_row(&p, &how, a->in[0] + n * p.h * p.w, oy, a->scratch, a->out[0] + (n * p.oh + oy) * p.ow);
 }
 
 void engine_max_pool_backward(const engine_args *a) {
@@ -85,18 +131,13 @@ static float share_of(const engine_args *a, window v) {
 
 void engine_avg_pool_forward(const engine_args *a) {
     const pool p = pool_of(a);
-    float *out = a->out[0];
-    for (int64_t n = 0; n < p.planes; n++) {
-        const float *x = a->in[0] + n * p.h * p.w;
-        for (int64_t oy = 0; oy < p.oh; oy++)
-            for (int64_t ox = 0; ox < p.ow; ox++) {
-                const window v = window_of(&p, oy, ox);
-                float sum = 0;
-                for (int64_t y = v.y0; y < v.y1; y++)
-                    for (int64_t c = v.x0; c < v.x1; c++) sum += x[y * p.w + c];
-                *out++ = sum * share_of(a, v);
-            }
-    }
+    const pooling how = {line_add, take_add, 0};
+    for (int64_t n = 0; n < p.planes; n++)
+        for (int64_t oy = 0; oy < p.oh; oy++) {
+            float *out = a->out[0] + (n * p.oh + oy) * p.ow;
+            pool_row(&p, &how, a->in[0] + n * p.h * p.w, oy, a->scratch, out);
+            for (int64_t ox = 0; ox < p.ow; ox++) out[ox] *= share_of(a, window_of(&p, oy, ox));
+        }
 }
 
 void engine_avg_pool_backward(const engine_args *a) {

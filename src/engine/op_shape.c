@@ -71,6 +71,19 @@ void engine_reshape_backward(const engine_args *a) {
     if (a->din[0]) add_run(a->din[0], a->dout[0], op_count(&a->in_shape[0]));
 }
 
+// to[j][i] = from[i][j], or added to it, in squares that both sides read and write whole cache lines of.
+BASE_CLONES static void turn(const float *restrict from, int64_t from_pitch, float *restrict to, int64_t to_pitch,
+                             int64_t rows, int64_t columns, bool add) {
+    enum { SIDE = 16 };
+    for (int64_t i = 0; i < rows; i += SIDE)
+        for (int64_t j = 0; j < columns; j += SIDE)
+            for (int64_t q = j; q < op_min(j + SIDE, columns); q++)
+                for (int64_t p = i; p < op_min(i + SIDE, rows); p++) {
+                    const float value = from[p * from_pitch + q];
+                    to[q * to_pitch + p] = add ? to[q * to_pitch + p] + value : value;
+                }
+}
+
 // Swapping axes p < q: the value is [outer, P, middle, Q, inner]. Forward goes from there to [outer, Q, middle, P,
 // inner]; `back` is the way home with the same loops.
 static void swap_axes(const engine_args *a, const float *from, float *to, move_run move, bool back) {
@@ -83,6 +96,16 @@ static void swap_axes(const engine_args *a, const float *from, float *to, move_r
     }
     const int64_t outer = op_span(s, 0, p), np = s->dim[p], middle = op_span(s, p + 1, q), nq = s->dim[q];
     const int64_t inner = op_span(s, q + 1, s->ndim), block = np * middle * nq * inner;
+    if (inner == 1) {
+        for (int64_t o = 0; o < outer * middle; o++) {
+            const int64_t x = o / middle * block + o % middle * nq, y = o / middle * block + o % middle * np;
+            if (back)
+                turn(from + y, middle * np, to + x, middle * nq, nq, np, true);
+            else
+                turn(from + x, middle * nq, to + y, middle * np, np, nq, false);
+        }
+        return;
+    }
     for (int64_t o = 0; o < outer; o++)
         for (int64_t i = 0; i < np; i++)
             for (int64_t m = 0; m < middle; m++)

@@ -46,6 +46,7 @@ size_t engine_batch_norm_scratch(const engine_args *a);
 size_t engine_batch_norm_save(const engine_args *a);
 size_t engine_layer_norm_save(const engine_args *a);
 size_t engine_rms_norm_save(const engine_args *a);
+size_t engine_pool_scratch(const engine_args *a);
 size_t engine_rope_scratch(const engine_args *a);
 size_t engine_attention_scratch(const engine_args *a);
 size_t engine_attention_save(const engine_args *a);

@@ -43,6 +43,8 @@ typedef struct tile_unit {
     // Rows of every step-th value, `count` of them, packed; reads and writes whole vectors, so up to 2 lanes and 1
     // lane too far.
     void (*pick)(float *to, const float *from, int64_t rows, int64_t count, int64_t step, int64_t from_pitch);
+    // y[r][o] = sum over i of x[r][i] w[o][i]: for so few rows that w, `in` wide, is read once and that is the cost.
+    void (*dots)(float *y, const float *x, const float *w, int64_t rows, int64_t outs, int64_t in);
     // y = x scale + shift, rounded as in tile_finish.
     void (*affine)(float *y, const float *x, float scale, float shift, int64_t count);
 } tile_unit;

@@ -133,6 +133,61 @@ TARGET static void NAME(pick)(float *to, const float *from, int64_t rows, int64_
     }
 }
 
+// ROWS by OUTS dot products at once, in vectors of partial sums.
+TARGET static inline __attribute__((always_inline)) void NAME(dot)(float *y, const float *x, const float *w, int64_t in,
+                                                                   int64_t y_step, const int ROWS, const int OUTS) {
+    NAME(vec) sum[4][4];
+#pragma GCC unroll 4
+    for (int r = 0; r < ROWS; r++)
+#pragma GCC unroll 4
+        for (int o = 0; o < OUTS; o++) sum[r][o] = (NAME(vec)){0};
+    int64_t i = 0;
+    for (; i + LANES <= in; i += LANES) {
+        NAME(vec) wide[4];
+#pragma GCC unroll 4
+        for (int o = 0; o < OUTS; o++) wide[o] = *(const NAME(mem) *)(w + o * in + i);
+#pragma GCC unroll 4
+        for (int r = 0; r < ROWS; r++)
+#pragma GCC unroll 4
+            for (int o = 0; o < OUTS; o++) sum[r][o] += wide[o] * *(const NAME(mem) *)(x + r * in + i);
+    }
+#pragma GCC unroll 4
+    for (int r = 0; r < ROWS; r++)
+#pragma GCC unroll 4
+        for (int o = 0; o < OUTS; o++) {
+            float total = 0;
+            for (int64_t k = i; k < in; k++) total += x[r * in + k] * w[o * in + k];
+            for (int j = 0; j < LANES; j++) total += sum[r][o][j];
+            y[r * y_step + o] = total;
+        }
+}
+
+#define DOT(rows, outs)                                                                                                \
+    TARGET static __attribute__((noinline)) void NAME(dot_##rows##_##outs)(float *y, const float *x, const float *w,   \
+                                                                           int64_t in, int64_t y_step) {               \
+        NAME(dot)(y, x, w, in, y_step, rows, outs);                                                                    \
+    }
+DOT(4, 4)
+DOT(2, 4)
+DOT(1, 4)
+DOT(4, 1)
+DOT(2, 1)
+DOT(1, 1)
+
+TARGET static void NAME(dots)(float *y, const float *x, const float *w, int64_t rows, int64_t outs, int64_t in) {
+    for (int64_t o = 0; o < outs;) {
+        const bool four = outs - o >= 4;
+        int64_t r = 0;
+        for (; r + 4 <= rows; r += 4)
+            (four ? NAME(dot_4_4) : NAME(dot_4_1))(y + r * outs + o, x + r * in, w + o * in, in, outs);
+        for (; r + 2 <= rows; r += 2)
+            (four ? NAME(dot_2_4) : NAME(dot_2_1))(y + r * outs + o, x + r * in, w + o * in, in, outs);
+        for (; r < rows; r++)
+            (four ? NAME(dot_1_4) : NAME(dot_1_1))(y + r * outs + o, x + r * in, w + o * in, in, outs);
+        o += four ? 4 : 1;
+    }
+}
+
 TARGET static void NAME(affine)(float *y, const float *x, float scale, float shift, int64_t count) {
     int64_t i = 0;
     for (; i + LANES <= count; i += LANES) {
@@ -142,10 +197,11 @@ TARGET static void NAME(affine)(float *y, const float *x, float scale, float shi
     for (; i < count; i++) y[i] = x[i] * scale + shift;
 }
 
-static const tile_unit NAME(unit) = {UNIT_NAME, LANES, WIDTHS, NAME(copy), NAME(pick), NAME(affine)};
+static const tile_unit NAME(unit) = {UNIT_NAME, LANES, WIDTHS, NAME(copy), NAME(pick), NAME(dots), NAME(affine)};
 
 #undef TILE
 #undef STRIP
+#undef DOT
 #undef WIDTHS
 #undef LANES
 #undef NAME

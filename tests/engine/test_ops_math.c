@@ -87,10 +87,11 @@ static void test_nan_stays(void **state) {
         const model_shape shape = {4, {1, 1, 4, 8}};
         model_shape out = {4, {1, 1, 4, 8}};
         if (ops[i] == MODEL_MAX_POOL) out = (model_shape){4, {1, 1, 2, 4}};
-        float x[32] = {0}, y[32] = {0};
+        float x[32] = {0}, y[32] = {0}, scratch[64];
         bool seen = false;
         x[17] = NAN;
-        const engine_args a = {.node = &node, .in_shape = &shape, .out_shape = &out, .in = {x}, .out = {y}};
+        const engine_args a = {
+            .node = &node, .in_shape = &shape, .out_shape = &out, .in = {x}, .out = {y}, .scratch = scratch};
         engine_kernels[ops[i]].forward(&a);
         for (int k = 0; k < 32; k++) seen = seen || isnan(y[k]);
         if (!seen) fail_msg("%s hides NaN", model_ops[ops[i]].name);

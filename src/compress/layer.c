@@ -8,6 +8,7 @@
 void layer_close(layer *l) {
     for (int i = 0; i < l->term_count; i++) term_free(l->terms[i]);
     base_big_free(l->mask);
+    base_big_free(l->aim);
     base_buf_free(&l->did);
     memset(l, 0, sizeof *l);
 }
@@ -21,13 +22,17 @@ bool layer_append(layer *l, term *t, base_err *err) {
     return true;
 }
 
-bool layer_remainder(const layer *l, bool (*stays)(const term *t), float *out, base_err *err) {
+static bool remainder_of(const layer *l, const float *from, bool (*stays)(const term *t), float *out, base_err *err) {
     int64_t n = l->rows * l->cols;
     memset(out, 0, (size_t)n * sizeof *out);
     for (int i = 0; i < l->term_count; i++)
         if ((!stays || stays(l->terms[i])) && !term_decode(l->terms[i], out, err)) return false;
-    for (int64_t i = 0; i < n; i++) out[i] = l->w[i] - out[i];
+    for (int64_t i = 0; i < n; i++) out[i] = from[i] - out[i];
     return true;
+}
+
+bool layer_remainder(const layer *l, bool (*stays)(const term *t), float *out, base_err *err) {
+    return remainder_of(l, l->w, stays, out, err);
 }
 
 static bool holds_float(const term *t) {
@@ -35,18 +40,26 @@ static bool holds_float(const term *t) {
 }
 
 static bool is_settled(const term *t) {
-    return !holds_float(t);
+    return t->stays || !holds_float(t);
 }
 
-bool layer_target(const layer *l, const float **target, float **owned, base_err *err) {
+static bool target_from(const layer *l, const float *from, const float **target, float **owned, base_err *err) {
     int settled = 0;
     for (int i = 0; i < l->term_count; i++) settled += is_settled(l->terms[i]);
     *owned = NULL;
-    *target = l->w;
+    *target = from;
     if (!settled) return true;
     *owned = base_big_alloc((size_t)(l->rows * l->cols), sizeof **owned, "the remainder of a layer", err);
     *target = *owned;
-    return *owned && layer_remainder(l, is_settled, *owned, err);
+    return *owned && remainder_of(l, from, is_settled, *owned, err);
+}
+
+bool layer_target(const layer *l, const float **target, float **owned, base_err *err) {
+    return target_from(l, l->aim ? l->aim : l->w, target, owned, err);
+}
+
+bool layer_objective(const layer *l, const float **target, float **owned, base_err *err) {
+    return target_from(l, l->w, target, owned, err);
 }
 
 int64_t layer_kept(const layer *l) {
@@ -60,7 +73,7 @@ int64_t layer_kept(const layer *l) {
 static void drop_dense(layer *l) {
     int n = 0;
     for (int i = 0; i < l->term_count; i++) {
-        if (term_is_float(l->terms[i]))
+        if (term_is_float(l->terms[i]) && !l->terms[i]->stays)
             term_free(l->terms[i]);
         else
             l->terms[n++] = l->terms[i];

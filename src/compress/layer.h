@@ -36,6 +36,7 @@ typedef struct term {
     term_blob blob[TERM_MAX_BLOB];
     struct term *child[TERM_MAX_CHILD]; // owned
     int child_count;
+    bool stays; // while steps work: float values that are final (outliers), not a weight still to be quantised
 } term;
 
 typedef struct term_kind {
@@ -162,6 +163,10 @@ double solver_number(const solver_problem *p, const char *arg, double otherwise)
 bool solver_is(const solver_problem *p, const char *arg, const char *text);
 extern const compress_solver solver_rtn, solver_gptq;
 
+// Do the scales fit the stored type (float16 holds 6.1e-5 .. 65504 with full precision)?
+bool solver_scales_fit(const solver_problem *p, int64_t count);
+// A term of the codes, scales and zeros; `kept` as below. The codes are moved together in place when there is a mask.
+term *solver_pack(const solver_problem *p, int64_t scales, int64_t kept, base_err *err);
 // Runs the solver and packs its codes; mask as above gives a compact term of `kept` values.
 term *solver_quantize(const compress_solver *s, solver_problem *p, int64_t kept, base_err *err);
 
@@ -176,8 +181,9 @@ struct compress_context {
     const float *h;  // second moment of the inputs, when a step asked for it
     term *terms[TERM_MAX_TERMS];
     int term_count;
-    uint8_t *mask;       // 1 = kept, of the container below; NULL: nothing pruned
-    term *container;     // the sparse or masked term among `terms`
+    uint8_t *mask;   // 1 = kept, of the container below; NULL: nothing pruned
+    term *container; // the sparse or masked term among `terms`
+    float *aim; // [rows x cols] the weight with the kept ones as pruning changed them; NULL: it changed none. Owned
     int64_t prune_count; // weights this layer loses to a global prune step; -1: none planned
     double damping;      // NaN until a factorisation was done
     uint64_t seed;
@@ -194,7 +200,11 @@ bool layer_remainder(const layer *l, bool (*stays)(const term *t), float *out, b
 // What quantize and keep aim at: W minus the terms that stay. Float values (a dense term, or the still unquantised
 // values of a pruned layer) do not stay: layer_put_values replaces them.
 // *owned is memory to free (NULL when the target is the weight itself), also on failure.
+// Weights that pruning kept and changed are aimed at as they are now.
 bool layer_target(const layer *l, const float **target, float **owned, base_err *err) BASE_MUST_USE;
+// The same from the original weight in any case: what a solver that minimises the output error aims at, so that it can
+// make up for pruned weights itself.
+bool layer_objective(const layer *l, const float **target, float **owned, base_err *err) BASE_MUST_USE;
 // Where a step's values go: into the container of a pruned layer, else a term of their own. `values` is compact when
 // the layer has a mask. Takes ownership of `values`, also on failure.
 bool layer_put_values(layer *l, term *values, base_err *err) BASE_MUST_USE;

@@ -45,6 +45,28 @@ const compress_method compress_methods[] = {
      "prune{criterion=\"magnitude\", scope=\"global\", sparsity=0.5}",
      "Blalock et al., What is the State of Neural Network Pruning, MLSys 2020 (arXiv 2003.03033)",
      "no data; three passes over all layers before the walk"},
+    {"wanda", "prune", "drop the weights whose product with the size of their input is least",
+     "In every output row the int(sparsity inputs) least |w_ij| ||x_j|| go, ||x_j||^2 the diagonal of H; n:m as well.\n"
+     "An embedding's rows are ranked by |w|. variant=true: the share of each row's score sum that goes is the same "
+     "for\n"
+     "all rows and found by bisection. prune{criterion=\"wanda\", sparsity=0.5}",
+     "Wanda (Sun, Liu, Bair, Kolter, ICLR 2024, arXiv 2306.11695)",
+     "calibration inputs; three passes over the weights, no solving"},
+    {"sparsegpt", "prune", "prune column by column, later columns make up for what goes",
+     "In blocks of 128 columns the least w^2 / U_ii^2 of all rows go ((H + damp)^-1 = U^T U; n:m: of each run of m);\n"
+     "what is lost moves the columns to come by -w_i / U_ii U[i, i+1:]. With bits the kept weights are rounded in the\n"
+     "same sweep, so that pruning makes up for rounding too. Groups of a convolution each for themselves.\n"
+     "prune{criterion=\"sparsegpt\", sparsity=0.5, bits=4}",
+     "SparseGPT (Frantar, Alistarh, ICML 2023, arXiv 2301.00774)",
+     "calibration inputs; inputs^3 + outputs inputs^2 operations a layer"},
+    {"obs", "prune", "the exact greedy order, every other weight of the row makes up for each one that goes",
+     "The weight (or block of neighbours) with the least w^2 / [H^-1]_pp of all rows goes, the row moves by\n"
+     "-w_p / [H^-1]_pp [H^-1]_:p, p leaves the inverse. n:m: at most so many of each run.\n"
+     "prune{criterion=\"obs\", sparsity=0.5}; prune{criterion=\"obs\", block=4}",
+     "Optimal Brain Compression (Frantar, Singh, Alistarh, NeurIPS 2022, arXiv 2208.11580), ExactOBS; Hassibi and "
+     "Stork,\n"
+     "Optimal Brain Surgeon, NeurIPS 1992",
+     "calibration inputs; outputs inputs^3 operations a layer, twice; at most 2,048 inputs"},
     {"nm", "prune", "keep n of every m neighbouring inputs",
      "The n largest |w| of every run of m inputs of a row stay; positions take ceil(log2 m) bits each (or a bitmap\n"
      "where that is smaller). prune{n=2, m=4}",

@@ -2,8 +2,12 @@
 #include "kinds.h"
 
 const golden_kind golden_kinds[] = {
-    {"gptq_", ".npz", "W", golden_gptq}, {"rtn_", ".npz", "W", golden_rtn},
-    {"obq_", ".npz", "W", golden_obq},   {"squeezellm_", ".npz", "W", golden_squeezellm},
-    {"hqq_", ".npz", "W", golden_hqq},   {"sparsegpt_", ".npz", "W", golden_sparsegpt},
+    {"gptq_", ".npz", "W", golden_gptq},
+    {"rtn_", ".npz", "W", golden_rtn},
+    {"obq_", ".npz", "W", golden_obq},
+    {"squeezellm_", ".npz", "W", golden_squeezellm},
+    {"hqq_", ".npz", "W", golden_hqq},
+    {"sparsegpt_", ".npz", "W", golden_sparsegpt},
+    {"wanda_magnitude_", ".npz", "W", golden_wanda},
 };
 const size_t golden_kind_count = sizeof golden_kinds / sizeof golden_kinds[0];

@@ -10,5 +10,6 @@ void golden_obq(const golden_file *f);
 void golden_squeezellm(const golden_file *f);
 void golden_hqq(const golden_file *f);
 void golden_sparsegpt(const golden_file *f);
+void golden_wanda(const golden_file *f);
 
 #endif

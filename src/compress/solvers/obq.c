@@ -178,13 +178,29 @@ static double block_cost(const row_state *s, int64_t first, int64_t size) {
     return cost;
 }
 
-static int64_t cheapest_block(const obq_prune_problem *p, const row_state *s, const int64_t *gone, double *cost) {
+// How many weights of the run that begins at `first` may go.
+static int64_t may_go(const obq_prune_problem *p, int64_t first) {
+    int64_t run = p->cols - first < p->m ? p->cols - first : p->m, stay = p->m - p->n;
+    return run > stay ? run - stay : 0;
+}
+
+static bool went_before(const obq_prune_problem *p, int64_t row, int64_t first, int64_t size) {
+    for (int64_t i = first; p->alive && i < first + size; i++)
+        if (p->alive[row * p->cols + i]) return false;
+    return p->alive != NULL;
+}
+
+// Blocks that went before come first and cost nothing.
+static int64_t cheapest_block(const obq_prune_problem *p, const row_state *s, int64_t row, const int64_t *gone,
+                              double *cost) {
     int64_t best = -1, size = p->block;
     *cost = INFINITY;
     for (int64_t i = 0; i < s->n; i += size) {
-        if (s->done[i] || (p->n && gone[i / p->m] >= p->n)) continue;
+        if (s->done[i]) continue;
         int64_t here = s->n - i < size ? s->n - i : size;
-        double c = block_cost(s, i, here);
+        bool before = went_before(p, row, i, here);
+        if (!before && p->n && gone[i / p->m] >= may_go(p, i / p->m * p->m)) continue;
+        double c = before ? -1 : block_cost(s, i, here);
         if (best < 0 || c < *cost) *cost = c, best = i;
     }
     return best;
@@ -201,7 +217,7 @@ static void prune_row(const obq_prune_problem *p, row_state *s, int64_t row, int
     int64_t *gone = base_calloc((size_t)(p->n ? s->n / p->m + 1 : 1), sizeof *gone);
     for (int64_t step = 0; step < limit; step++) {
         double cost;
-        int64_t first = cheapest_block(p, s, gone, &cost);
+        int64_t first = cheapest_block(p, s, row, gone, &cost);
         if (first < 0) break;
         if (p->n) gone[first / p->m]++;
         for (int64_t i = first; i < s->n && i < first + p->block; i++) fix(s, i, 0);

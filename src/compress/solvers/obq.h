@@ -14,7 +14,9 @@ typedef struct obq_prune_problem {
     const float *w, *h; // [rows x cols], [cols x cols]
     int64_t rows, cols;
     double sparsity, damp; // fraction of all weights; damping as a fraction of the mean diagonal
-    int64_t n, m;          // n of every m go (n > 0), else unstructured over all rows together
+    int64_t n, m;          // n of every m go (n > 0; of a shorter last run so many that m - n stay), else unstructured
+                           // over all rows together
+    const uint8_t *alive;  // 0 = pruned before: goes again, and counts; NULL: all are alive
     int64_t block;         // weights that go together (1: single ones)
     base_job *job;
     float *out;    // [rows x cols]

@@ -21,8 +21,8 @@ const compress_solver *compress_solver_find(const char *name) {
     return NULL;
 }
 
-// float16 holds 6.1e-5 .. 65504 with full precision; a scale beyond that would be rounded coarsely or lost.
-static bool scales_fit(const solver_problem *p, int64_t count) {
+// A scale beyond that would be rounded coarsely or lost.
+bool solver_scales_fit(const solver_problem *p, int64_t count) {
     if (p->grid.scale != NUM_F16) return true;
     for (int64_t i = 0; i < count; i++)
         if (!(p->scales[i] >= 6.104e-5f && p->scales[i] <= 65504)) return false;
@@ -31,7 +31,7 @@ static bool scales_fit(const solver_problem *p, int64_t count) {
 
 static bool solve(const compress_solver *s, solver_problem *p, int64_t count, base_err *err) {
     if (!s->solve(p, err)) return false;
-    if (!scales_fit(p, count)) {
+    if (!solver_scales_fit(p, count)) {
         base_log(p->job, BASE_INFO, "%s: scales do not fit f16, stored as f32", p->layer);
         p->grid.scale = NUM_F32;
         if (!s->solve(p, err)) return false;
@@ -55,7 +55,7 @@ static bool pack_zeros(const solver_problem *p, int64_t count, term *t, base_err
     return true;
 }
 
-static term *pack(const solver_problem *p, int64_t scales, int64_t kept, base_err *err) {
+term *solver_pack(const solver_problem *p, int64_t scales, int64_t kept, base_err *err) {
     const grid_spec *g = &p->grid;
     term *t = term_new(&term_uniform, p->rows, p->cols);
     t->stored = kept;
@@ -82,7 +82,7 @@ term *solver_quantize(const compress_solver *s, solver_problem *p, int64_t kept,
     p->codes = base_big_alloc((size_t)(p->rows * p->cols), 1, "codes of a layer", err);
     p->scales = p->codes ? base_big_alloc((size_t)scales, sizeof *p->scales, "scales of a layer", err) : NULL;
     p->zeros = p->scales ? base_big_alloc((size_t)scales, sizeof *p->zeros, "zero points of a layer", err) : NULL;
-    term *t = p->zeros && solve(s, p, scales, err) ? pack(p, scales, kept, err) : NULL;
+    term *t = p->zeros && solve(s, p, scales, err) ? solver_pack(p, scales, kept, err) : NULL;
     base_big_free(p->codes);
     base_big_free(p->scales);
     base_big_free(p->zeros);

@@ -9,18 +9,19 @@ typedef struct sparsegpt_problem {
     const float *w;       // [rows x cols]
     const float *h;       // [cols x cols]
     const uint8_t *fixed; // 1 = kept: a mask already chosen; NULL: choose one
+    const uint8_t *alive; // 0 = pruned before: goes again, and counts; NULL: all are alive
     int64_t rows, cols;
     double sparsity; // fraction of each block of columns, unless n > 0
-    int64_t n, m;    // n of every m weights in a row go; n = 0: unstructured
+    int64_t n, m;    // n of every m weights in a row go (of a shorter last run: so many that m - n stay); n = 0: any
     double damp;
     int64_t block;
-    const grid_spec *grid; // quantise what is kept on the grid of the dense rows; NULL: prune only
+    const grid_spec *grid; // quantise what is kept on the grids of the dense rows or groups; NULL: prune only
     base_job *job;
     // Results.
     float *out;            // [rows x cols], 0 where pruned
     uint8_t *mask;         // [rows x cols], 1 = kept
     uint8_t *codes;        // [rows x cols] with a grid, else NULL
-    float *scales, *zeros; // [rows] with a grid
+    float *scales, *zeros; // [rows x groups] with a grid
     double damping;
 } sparsegpt_problem;
 

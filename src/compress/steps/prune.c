@@ -1,12 +1,13 @@
-// prune: zeroes weights and remembers which. The mask lives in a sparse or masked term whose values later steps refine.
-#include "compress/layer.h"
+// prune: zeroes weights and remembers which. The mask lives in a sparse or masked term whose values later steps refine;
+// which weights go, and what becomes of the others, is decided by a criterion (prune_select.c, prune_update.c).
+#include "compress/steps/prune.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const base_arg args[] = {
-    {"criterion", BASE_TEXT, 0, 0, 0, "magnitude", "magnitude", "what makes a weight dispensable"},
+    {"criterion", BASE_TEXT, 0, 0, 0, "magnitude", "magnitude|wanda|sparsegpt|obs", "what makes a weight dispensable"},
     {"sparsity", BASE_NUM, 0.5, 0, 1, NULL, NULL, "fraction of the weights that become 0"},
     {"scope", BASE_TEXT, 0, 0, 0, "layer", "layer|global",
      "rank within each layer, or all layers of the rule together"},
@@ -14,7 +15,32 @@ static const base_arg args[] = {
     {"m", BASE_INT, 0, 0, 256, NULL, NULL, "with n: length of the runs; 0: no pattern"},
     {"format", BASE_TEXT, 0, 0, 0, "auto", "auto|bitmap|index|delta|nm",
      "stored form of the positions; auto: the smallest"},
+    {"variant", BASE_BOOL, 0, 0, 1, NULL, NULL,
+     "wanda: one share of every row's score sum goes, the share found so that the sparsity is met"},
+    {"bits", BASE_INT, 0, 0, 8, NULL, NULL, "sparsegpt: also round what is kept to so many bits; 0: do not"},
+    {"sym", BASE_BOOL, 0, 0, 1, NULL, NULL, "sparsegpt with bits: symmetric around 0"},
+    {"group", BASE_INT, 0, 0, 1 << 30, NULL, NULL,
+     "sparsegpt with bits: neighbouring inputs that share a scale; 0: the whole row"},
+    {"range", BASE_TEXT, 0, 0, 0, "minmax", "minmax|mse", "sparsegpt with bits: range of the grid"},
+    {"damp", BASE_NUM, 0.01, 0, 10, NULL, NULL,
+     "sparsegpt, obs: added to the diagonal of H, as a fraction of its mean"},
+    {"block", BASE_INT, 0, 0, 1024, NULL, NULL,
+     "sparsegpt: columns ranked together (0: 128); obs: neighbours that go together (0: 1, at most 64)"},
 };
+
+static const prune_criterion criteria[] = {
+    {"magnitude", 0, false, prune_by_magnitude},
+    {"wanda", COMPRESS_NEEDS_GRAM, false, prune_by_wanda},
+    {"sparsegpt", COMPRESS_NEEDS_GRAM, true, prune_by_sparsegpt},
+    {"obs", COMPRESS_NEEDS_GRAM, true, prune_by_obs},
+};
+
+static const prune_criterion *criterion_of(const compress_step *s) {
+    size_t i = 0;
+    while (i < sizeof criteria / sizeof *criteria && strcmp(criteria[i].name, compress_text(s, "criterion"))) i++;
+    BASE_CHECK(i < sizeof criteria / sizeof *criteria);
+    return &criteria[i];
+}
 
 static bool is_given(const compress_step *s, const char *name) {
     for (size_t i = 0; i < s->kind->arg_count; i++)
@@ -27,11 +53,35 @@ static bool is_global(const compress_step *s) {
 }
 
 static unsigned needs(const compress_step *s) {
-    return is_global(s) ? COMPRESS_NEEDS_ALL_LAYERS : 0;
+    return criterion_of(s)->needs | (is_global(s) ? COMPRESS_NEEDS_ALL_LAYERS : 0);
+}
+
+// Arguments that mean something to one criterion only.
+static bool check_criterion(const compress_step *s, base_err *err) {
+    static const struct {
+        const char *arg, *criteria;
+    } owned[] = {{"variant", "wanda"},   {"bits", "sparsegpt"},     {"sym", "sparsegpt"},      {"group", "sparsegpt"},
+                 {"range", "sparsegpt"}, {"damp", "sparsegpt obs"}, {"block", "sparsegpt obs"}};
+    const char *name = criterion_of(s)->name;
+    for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
+        if (is_given(s, owned[i].arg) && !strstr(owned[i].criteria, name))
+            return base_fail(err, "prune: %s belongs to criterion %s, the criterion is %s", owned[i].arg,
+                             owned[i].criteria, name);
+    if (is_global(s) && strcmp(name, "magnitude"))
+        return base_fail(err, "prune: scope global ranks by magnitude, the criterion is %s", name);
+    if (!strcmp(name, "obs") && compress_number(s, "block") > 64)
+        return base_fail(err, "prune: criterion obs takes at most 64 neighbours as a block, %g were given",
+                         compress_number(s, "block"));
+    if (!strcmp(name, "obs") && compress_number(s, "block") > 1 && compress_number(s, "m") > 0)
+        return base_fail(err, "prune: criterion obs prunes blocks or a pattern n:m, not both");
+    if (compress_number(s, "variant") != 0 && compress_number(s, "m") > 0)
+        return base_fail(err, "prune: wanda's variant sets the sparsity of rows, a pattern n:m fixes it");
+    return true;
 }
 
 static bool check(const compress_step *s, base_err *err) {
     double n = compress_number(s, "n"), m = compress_number(s, "m");
+    if (!check_criterion(s, err)) return false;
     if ((n > 0) != (m > 0)) return base_fail(err, "prune: n=%g and m=%g must be given together", n, m);
     if (m > 0 && n >= m) return base_fail(err, "prune: n=%g of every m=%g keeps everything, expected n < m", n, m);
     if (m > 0 && is_given(s, "sparsity")) return base_fail(err, "prune: sparsity contradicts the pattern %g:%g", n, m);
@@ -41,122 +91,10 @@ static bool check(const compress_step *s, base_err *err) {
     return true;
 }
 
-// ---- selection -----------------------------------------------------------------------------------
-
-// Magnitudes ordered as integers: the bits of |score|, above 0 so that entries already pruned come before a true zero.
-static inline uint32_t key_of(float score, uint8_t alive) {
-    uint32_t bits;
-    memcpy(&bits, &score, sizeof bits);
-    return alive ? (bits & 0x7fffffffu) + 1 : 0;
-}
-
-// Selection by counting: a histogram of the keys' upper bits finds the bin the cut falls into, and the few keys of that
-// bin are counted by the next bits, three times in all (11 + 11 + 10 bits).
-typedef struct cut {
-    uint32_t key; // entries with a smaller key go
-    int64_t ties; // and so many of those equal to it, in order
-} cut;
-
-enum { BINS = 2048 };
-static const int cut_shift[3] = {21, 10, 0};
-
-typedef struct key_source {
-    const float *const *score;
-    const uint8_t *const *alive; // NULL: all are
-    const int64_t *n;
-    int parts;
-} key_source;
-
-static void count_part(const float *score, const uint8_t *alive, int64_t n, int level, uint32_t prefix, int64_t *bins) {
-    int shift = cut_shift[level];
-    uint32_t mask = level == 2 ? 1023 : BINS - 1;
-    for (int64_t i = 0; i < n; i++) {
-        uint32_t key = key_of(score[i], alive ? alive[i] : 1);
-        if (level == 0)
-            bins[key >> shift]++;
-        else if (key >> cut_shift[level - 1] == prefix)
-            bins[key >> shift & mask]++;
-    }
-}
-
-static cut find_cut(const key_source *s, int64_t count) {
-    uint32_t prefix = 0;
-    int64_t below = 0;
-    for (int level = 0; level < 3; level++) {
-        int64_t bins[BINS] = {0};
-        for (int p = 0; p < s->parts; p++)
-            count_part(s->score[p], s->alive ? s->alive[p] : NULL, s->n[p], level, prefix, bins);
-        uint32_t b = 0, last = level == 2 ? 1023 : BINS - 1;
-        while (b < last && below + bins[b] <= count) below += bins[b++];
-        prefix = prefix << (level == 0 ? 0 : cut_shift[level - 1] - cut_shift[level]) | b;
-    }
-    return (cut){prefix, count - below};
-}
-
-BASE_CLONES static void clear_below(const float *score, int64_t n, uint32_t key, uint8_t *mask) {
-    for (int64_t i = 0; i < n; i++) {
-        uint32_t bits;
-        memcpy(&bits, &score[i], sizeof bits);
-        mask[i] &= (bits & 0x7fffffffu) + 1 >= key;
-    }
-}
-
-void prune_select(const float *score, int64_t n, int64_t count, uint8_t *mask) {
-    if (count <= 0) return;
-    if (count >= n) {
-        memset(mask, 0, (size_t)n);
-        return;
-    }
-    const uint8_t *alive = mask;
-    cut c = find_cut(&(key_source){&score, &alive, &n, 1}, count);
-    clear_below(score, n, c.key, mask);
-    for (int64_t i = 0; i < n && c.ties > 0; i++)
-        if (mask[i] && key_of(score[i], 1) == c.key) {
-            mask[i] = 0;
-            c.ties--;
-        }
-}
-
-void prune_global_counts(const float *const *w, const int64_t *n, int layers, double fraction, int64_t *counts) {
-    int64_t total = 0;
-    for (int l = 0; l < layers; l++) total += n[l];
-    int64_t count = (int64_t)floor((double)total * fraction);
-    if (count >= total) {
-        for (int l = 0; l < layers; l++) counts[l] = n[l];
-        return;
-    }
-    cut c = find_cut(&(key_source){w, NULL, n, layers}, count);
-    for (int l = 0; l < layers; l++) {
-        counts[l] = 0;
-        for (int64_t i = 0; i < n[l]; i++) {
-            uint32_t key = key_of(w[l][i], 1);
-            counts[l] += key < c.key || (key == c.key && c.ties-- > 0);
-        }
-    }
-}
-
-// Keeps the n largest of every m neighbours of a row; of equal ones the later.
-static void select_nm(const float *score, int64_t rows, int64_t cols, int64_t n, int64_t m, uint8_t *mask) {
-    for (int64_t r = 0; r < rows; r++)
-        for (int64_t c = 0; c < cols; c += m) {
-            int64_t run = cols - c < m ? cols - c : m;
-            const float *s = score + r * cols + c;
-            uint8_t *k = mask + r * cols + c, out[256] = {0};
-            for (int64_t drop = run - n; drop > 0; drop--) {
-                int64_t least = -1;
-                for (int64_t i = 0; i < run; i++)
-                    if (!out[i] && (least < 0 || key_of(s[i], k[i]) < key_of(s[least], k[least]))) least = i;
-                if (least >= 0) out[least] = 1;
-            }
-            for (int64_t i = 0; i < run; i++)
-                if (out[i]) k[i] = 0;
-        }
-}
-
 // ---- the container ---------------------------------------------------------------------------------
 
 static bool is_element_wise(const term *t) {
-    return t->kind->element_wise || term_is_container(t);
+    return !t->stays && (t->kind->element_wise || term_is_container(t));
 }
 static bool is_other(const term *t) {
     return !is_element_wise(t);
@@ -189,23 +127,38 @@ static bool move_values(const term *t, const uint8_t *mask, int64_t kept, term *
     return ok;
 }
 
-// Puts a container for `mask` in the place of all element-wise terms, with their values (or the target's, when there
-// were none).
-static bool rebuild(layer *l, const float *target, uint8_t *mask, term *c, base_err *err) {
+// The kept values of a full matrix of floats. After another term the remainder, and after an update the weight, is no
+// longer a value of the file's short type.
+static term *float_values(const layer *l, const float *full, bool exact, const uint8_t *mask, int64_t kept,
+                          base_err *err) {
+    num_dtype dtype = (l->dtype == NUM_F16 || l->dtype == NUM_BF16) && exact && !l->term_count ? l->dtype : NUM_F32;
+    term *t = term_dense_new(dtype, full, l->rows, l->cols, err);
+    term *values = t ? t->kind->compact(t, mask, kept, err) : NULL;
+    term_free(t);
+    return values;
+}
+
+// The children of the new container: what the criterion made, or the old values at kept places, or the target's.
+static bool fill(layer *l, prune_work *p, term *c, base_err *err) {
     int64_t kept = 0;
-    for (int64_t i = 0; i < l->rows * l->cols; i++) kept += mask[i];
-    for (int i = 0; i < l->term_count; i++)
-        if (is_element_wise(l->terms[i]) && !move_values(l->terms[i], mask, kept, c, err)) return false;
-    if (!c->child_count) {
-        num_dtype dtype = l->dtype == NUM_F16 || l->dtype == NUM_BF16 ? l->dtype : NUM_F32;
-        // After another term the remainder is no longer a value of the file's short type.
-        if (l->term_count) dtype = NUM_F32;
-        term *full = term_dense_new(dtype, target, l->rows, l->cols, err);
-        term *values = full ? full->kind->compact(full, mask, kept, err) : NULL;
-        term_free(full);
-        if (!values) return false;
-        c->child[c->child_count++] = values;
+    for (int64_t i = 0; i < l->rows * l->cols; i++) kept += p->mask[i];
+    if (p->joint.codes) {
+        p->joint.mask = p->mask;
+        c->child[0] = solver_pack(&p->joint, uniform_scale_count(l->rows, l->cols, p->joint.grid.group), kept, err);
+        c->child_count = c->child[0] != NULL;
+        return c->child_count == 1;
     }
+    for (int i = 0; !p->values && i < l->term_count; i++)
+        if (is_element_wise(l->terms[i]) && !move_values(l->terms[i], p->mask, kept, c, err)) return false;
+    if (c->child_count) return true;
+    c->child[0] = float_values(l, p->values ? p->values : p->target, !p->values, p->mask, kept, err);
+    c->child_count = c->child[0] != NULL;
+    return c->child_count == 1;
+}
+
+// Puts a container for the mask in the place of all element-wise terms.
+static bool rebuild(layer *l, prune_work *p, term *c, base_err *err) {
+    if (!fill(l, p, c, err)) return false;
     int n = 0;
     for (int i = 0; i < l->term_count; i++) {
         if (is_element_wise(l->terms[i]))
@@ -215,8 +168,15 @@ static bool rebuild(layer *l, const float *target, uint8_t *mask, term *c, base_
     }
     l->term_count = n;
     base_big_free(l->mask);
-    l->mask = mask;
+    l->mask = p->mask;
     l->container = c;
+    for (int64_t i = 0; p->values && i < l->rows * l->cols; i++)
+        p->values[i] = p->mask[i] ? l->w[i] - p->target[i] + p->values[i] : l->w[i];
+    if (p->values) {
+        base_big_free(l->aim);
+        l->aim = p->values;
+        p->values = NULL;
+    }
     return true;
 }
 
@@ -239,33 +199,55 @@ static term *build(const compress_step *s, const layer *l, const uint8_t *mask, 
     return positions_build(mask, l->rows, l->cols, form, n, m, err);
 }
 
+static bool holds_codes(const term *t) {
+    for (int i = 0; i < t->child_count; i++)
+        if (!term_is_float(t->child[i])) return true;
+    return !term_is_container(t) && !term_is_float(t);
+}
+
+// An update changes kept weights, which codes already chosen cannot follow.
+static bool may_update(const compress_step *s, const layer *l, base_err *err) {
+    for (int i = 0; criterion_of(s)->updates && i < l->term_count; i++)
+        if (is_element_wise(l->terms[i]) && holds_codes(l->terms[i]))
+            return base_fail(err,
+                             "criterion %s changes the weights it keeps, and these are codes already: prune first and "
+                             "quantize then, or give bits to sparsegpt",
+                             criterion_of(s)->name);
+    return true;
+}
+
+static void free_joint(prune_work *p) {
+    base_big_free(p->joint.codes);
+    base_big_free(p->joint.scales);
+    base_big_free(p->joint.zeros);
+}
+
 static bool apply(const compress_step *s, layer *l, base_err *err) {
-    int64_t total = l->rows * l->cols, m = (int64_t)compress_number(s, "m");
-    float *target = base_big_alloc((size_t)total, sizeof *target, "the remainder of a layer", err);
-    uint8_t *mask = target ? base_big_alloc((size_t)total, 1, "the mask of a layer", err) : NULL;
-    bool ok = mask && layer_remainder(l, is_other, target, err);
+    if (!may_update(s, l, err)) return false;
+    int64_t total = l->rows * l->cols;
+    prune_work p = {.step = s, .l = l};
+    p.target = base_big_alloc((size_t)total, sizeof *p.target, "the remainder of a layer", err);
+    p.mask = p.target ? base_big_alloc((size_t)total, 1, "the mask of a layer", err) : NULL;
+    bool ok = p.mask && layer_remainder(l, is_other, p.target, err);
     term *c = NULL;
     if (ok) {
         if (l->mask)
-            memcpy(mask, l->mask, (size_t)total);
+            memcpy(p.mask, l->mask, (size_t)total);
         else
-            memset(mask, 1, (size_t)total);
-        if (m)
-            select_nm(target, l->rows, l->cols, (int64_t)compress_number(s, "n"), m, mask);
-        else
-            prune_select(target, total,
-                         l->prune_count >= 0 ? l->prune_count
-                                             : (int64_t)floor((double)total * compress_number(s, "sparsity")),
-                         mask);
-        c = build(s, l, mask, err);
-        ok = c && rebuild(l, target, mask, c, err);
+            memset(p.mask, 1, (size_t)total);
+        ok = criterion_of(s)->choose(&p, err);
+        c = ok ? build(s, l, p.mask, err) : NULL;
+        ok = c && rebuild(l, &p, c, err);
     }
-    base_big_free(target);
+    base_big_free(p.target);
+    base_big_free(p.values);
+    free_joint(&p);
     if (!ok) {
-        base_big_free(mask);
+        base_big_free(p.mask);
         term_free(c);
         return false;
     }
+    if (criterion_of(s)->updates) l->damping = p.damping;
     c->kind->describe(c, &l->did);
     return layer_append(l, c, err);
 }
@@ -276,6 +258,12 @@ const compress_step_kind step_prune = {
     .about =
         "magnitude: the floor(sparsity * count) weights with the least |w| become 0; of equal ones the first go "
         "first.\n"
+        "wanda ranks |w| times the size of its input in every row; sparsegpt and obs (Optimal Brain Surgeon) rank by "
+        "the\n"
+        "output error and change the kept weights to make up for it, sparsegpt with bits=4 rounds them in the same\n"
+        "sweep; both must come before quantize, whose solvers with data then aim at the original weight, the others "
+        "at\n"
+        "the changed one.\n"
         "n:m keeps the n largest of every m neighbouring inputs (a shorter last run keeps min(n, its length)).\n"
         "scope=global: all layers of the rule are ranked together by their original weights before the walk, which\n"
         "decides how many each loses. Stored as positions (the smallest of bitmap, index, delta and nm) and values.\n"
@@ -284,8 +272,10 @@ const compress_step_kind step_prune = {
         "already pruned stay so and count; the sparsity is of the whole. After lowrank and quantize: the codes are\n"
         "masked, ranked by |W - UV|. Later steps leave pruned places alone; only lowrank may add to them.",
     .source = "Han et al., Learning both Weights and Connections, NeurIPS 2015 (arXiv 1506.02626); N:M: Mishra et al., "
-              "Accelerating Sparse Deep Neural Networks (arXiv 2104.08378)",
-    .cost = "no data; three passes over the weights (selection, no sorting)",
+              "Accelerating Sparse Deep Neural Networks (arXiv 2104.08378); wanda: arXiv 2306.11695; sparsegpt: arXiv "
+              "2301.00774; obs: arXiv 2208.11580",
+    .cost = "magnitude: no data; wanda, sparsegpt, obs: calibration inputs; three passes over the weights (selection, "
+            "no sorting)",
     .args = args,
     .arg_count = sizeof args / sizeof *args,
     .needs = needs,

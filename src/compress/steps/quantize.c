@@ -91,7 +91,9 @@ static bool apply(const compress_step *s, layer *l, base_err *err) {
                         .damping = l->damping};
     if (!fit_groups(s, l, &p.grid, err)) return false;
     float *owned;
-    term *t = layer_target(l, &p.r, &owned, err) ? solver_quantize(solver, &p, layer_kept(l), err) : NULL;
+    bool weighted = solver->needs & COMPRESS_NEEDS_GRAM;
+    bool ok = weighted ? layer_objective(l, &p.r, &owned, err) : layer_target(l, &p.r, &owned, err);
+    term *t = ok ? solver_quantize(solver, &p, layer_kept(l), err) : NULL;
     base_big_free(owned);
     if (!t) return false;
     l->damping = p.damping;

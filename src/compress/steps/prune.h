@@ -1,0 +1,42 @@
+// Private to compress/: what the criteria of the prune step share.
+#ifndef VISE_COMPRESS_PRUNE_H
+#define VISE_COMPRESS_PRUNE_H
+
+#include "compress/layer.h"
+
+// A layer while a criterion decides about it.
+typedef struct prune_work {
+    const compress_step *step;
+    const layer *l;
+    float *target;        // [rows x cols] what is pruned
+    uint8_t *mask;        // [rows x cols] in: 1 = not pruned before; out: 1 = kept
+    float *values;        // [rows x cols] the kept weights as the criterion changed them; NULL: as they were. Owned
+    solver_problem joint; // codes, scales and zeros (owned), grid: what is kept, quantised by the criterion; codes
+                          // NULL: it did not
+    double damping;
+} prune_work;
+
+typedef struct prune_criterion {
+    const char *name;
+    unsigned needs; // COMPRESS_NEEDS_*
+    bool updates;   // changes the weights it keeps
+    bool (*choose)(prune_work *p, base_err *err);
+} prune_criterion;
+
+bool prune_by_magnitude(prune_work *p, base_err *err);
+bool prune_by_wanda(prune_work *p, base_err *err);
+bool prune_by_sparsegpt(prune_work *p, base_err *err);
+bool prune_by_obs(prune_work *p, base_err *err);
+
+// Keeps the n largest of every m neighbours of a row; of equal ones the later.
+void prune_runs(const float *score, int64_t rows, int64_t cols, int64_t n, int64_t m, uint8_t *mask);
+// The int(cols * sparsity) smallest of each row go; of equal ones the first.
+void prune_rows(const float *score, int64_t rows, int64_t cols, double sparsity, uint8_t *mask);
+// score = |w| norm of its input.
+void prune_wanda_scores(const float *w, const float *norm, int64_t rows, int64_t cols, float *score);
+// From each row the smallest scores go that make up a share alpha of the row's sum; alpha by bisection (0 to 0.8,
+// within 0.001 of the sparsity), as the authors' use_variant.
+bool prune_wanda_variant(const float *score, int64_t rows, int64_t cols, double sparsity, uint8_t *mask,
+                         base_err *err) BASE_MUST_USE;
+
+#endif

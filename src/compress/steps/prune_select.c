@@ -1,0 +1,257 @@
+// prune_select: which weights go - selection by counting, ranks within rows and runs, and the criteria that only choose
+// (magnitude, wanda). Criteria that also change the kept weights are in prune_update.c.
+#include "compress/steps/prune.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+// Magnitudes ordered as integers: the bits of |score|, above 0 so that entries already pruned come before a true zero.
+static inline uint32_t key_of(float score, uint8_t alive) {
+    uint32_t bits;
+    memcpy(&bits, &score, sizeof bits);
+    return alive ? (bits & 0x7fffffffu) + 1 : 0;
+}
+
+// Selection by counting: a histogram of the keys' upper bits finds the bin the cut falls into, and the few keys of that
+// bin are counted by the next bits, three times in all (11 + 11 + 10 bits).
+typedef struct cut {
+    uint32_t key; // entries with a smaller key go
+    int64_t ties; // and so many of those equal to it, in order
+} cut;
+
+enum { BINS = 2048 };
+static const int cut_shift[3] = {21, 10, 0};
+
+typedef struct key_source {
+    const float *const *score;
+    const uint8_t *const *alive; // NULL: all are
+    const int64_t *n;
+    int parts;
+} key_source;
+
+static void count_part(const float *score, const uint8_t *alive, int64_t n, int level, uint32_t prefix, int64_t *bins) {
+    int shift = cut_shift[level];
+    uint32_t mask = level == 2 ? 1023 : BINS - 1;
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t key = key_of(score[i], alive ? alive[i] : 1);
+        if (level == 0)
+            bins[key >> shift]++;
+        else if (key >> cut_shift[level - 1] == prefix)
+            bins[key >> shift & mask]++;
+    }
+}
+
+static cut find_cut(const key_source *s, int64_t count) {
+    uint32_t prefix = 0;
+    int64_t below = 0;
+    for (int level = 0; level < 3; level++) {
+        int64_t bins[BINS] = {0};
+        for (int p = 0; p < s->parts; p++)
+            count_part(s->score[p], s->alive ? s->alive[p] : NULL, s->n[p], level, prefix, bins);
+        uint32_t b = 0, last = level == 2 ? 1023 : BINS - 1;
+        while (b < last && below + bins[b] <= count) below += bins[b++];
+        prefix = prefix << (level == 0 ? 0 : cut_shift[level - 1] - cut_shift[level]) | b;
+    }
+    return (cut){prefix, count - below};
+}
+
+BASE_CLONES static void clear_below(const float *score, int64_t n, uint32_t key, uint8_t *mask) {
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, &score[i], sizeof bits);
+        mask[i] &= (bits & 0x7fffffffu) + 1 >= key;
+    }
+}
+
+void prune_select(const float *score, int64_t n, int64_t count, uint8_t *mask) {
+    if (count <= 0) return;
+    if (count >= n) {
+        memset(mask, 0, (size_t)n);
+        return;
+    }
+    const uint8_t *alive = mask;
+    cut c = find_cut(&(key_source){&score, &alive, &n, 1}, count);
+    clear_below(score, n, c.key, mask);
+    for (int64_t i = 0; i < n && c.ties > 0; i++)
+        if (mask[i] && key_of(score[i], 1) == c.key) {
+            mask[i] = 0;
+            c.ties--;
+        }
+}
+
+void prune_global_counts(const float *const *w, const int64_t *n, int layers, double fraction, int64_t *counts) {
+    int64_t total = 0;
+    for (int l = 0; l < layers; l++) total += n[l];
+    int64_t count = (int64_t)floor((double)total * fraction);
+    if (count >= total) {
+        for (int l = 0; l < layers; l++) counts[l] = n[l];
+        return;
+    }
+    cut c = find_cut(&(key_source){w, NULL, n, layers}, count);
+    for (int l = 0; l < layers; l++) {
+        counts[l] = 0;
+        for (int64_t i = 0; i < n[l]; i++) {
+            uint32_t key = key_of(w[l][i], 1);
+            counts[l] += key < c.key || (key == c.key && c.ties-- > 0);
+        }
+    }
+}
+
+void prune_runs(const float *score, int64_t rows, int64_t cols, int64_t n, int64_t m, uint8_t *mask) {
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t c = 0; c < cols; c += m) {
+            int64_t run = cols - c < m ? cols - c : m;
+            const float *s = score + r * cols + c;
+            uint8_t *k = mask + r * cols + c, out[256] = {0};
+            for (int64_t drop = run - n; drop > 0; drop--) {
+                int64_t least = -1;
+                for (int64_t i = 0; i < run; i++)
+                    if (!out[i] && (least < 0 || key_of(s[i], k[i]) < key_of(s[least], k[least]))) least = i;
+                if (least >= 0) out[least] = 1;
+            }
+            for (int64_t i = 0; i < run; i++)
+                if (out[i]) k[i] = 0;
+        }
+}
+
+// ---- rows ------------------------------------------------------------------------------------------
+
+void prune_rows(const float *score, int64_t rows, int64_t cols, double sparsity, uint8_t *mask) {
+    int64_t count = (int64_t)((double)cols * sparsity);
+#ifdef _OPENMP
+#pragma omp parallel for schedule(static) if (rows * cols > TERM_PARALLEL)
+#endif
+    for (int64_t r = 0; r < rows; r++) prune_select(score + r * cols, cols, count, mask + r * cols);
+}
+
+// ---- wanda -----------------------------------------------------------------------------------------
+
+BASE_CLONES static void score_row(const float *w, const float *norm, int64_t cols, float *score) {
+    for (int64_t c = 0; c < cols; c++) score[c] = fabsf(w[c]) * norm[c];
+}
+
+void prune_wanda_scores(const float *w, const float *norm, int64_t rows, int64_t cols, float *score) {
+#ifdef _OPENMP
+#pragma omp parallel for schedule(static) if (rows * cols > TERM_PARALLEL)
+#endif
+    for (int64_t r = 0; r < rows; r++) score_row(w + r * cols, norm, cols, score + r * cols);
+}
+
+static int rising(const void *a, const void *b) {
+    float x = *(const float *)a, y = *(const float *)b;
+    return x < y ? -1 : x > y;
+}
+
+// The scores of each row in rising order, their running sums, and the sum before anything goes.
+typedef struct row_sums {
+    int64_t rows, cols;
+    const float *score;
+    float *sorted, *running; // [rows x cols]
+    float *total;            // [rows]
+} row_sums;
+
+static void sum_row(const row_sums *s, int64_t r) {
+    float *sorted = s->sorted + r * s->cols, *running = s->running + r * s->cols;
+    memcpy(sorted, s->score + r * s->cols, (size_t)s->cols * sizeof *sorted);
+    qsort(sorted, (size_t)s->cols, sizeof *sorted, rising);
+    double sum = 0;
+    for (int64_t c = 0; c < s->cols; c++) running[c] = (float)(sum += (double)sorted[c]);
+    s->total[r] = (float)sum;
+}
+
+// The largest score that goes from row r when its share of the sum is alpha; -1: none.
+static float row_threshold(const row_sums *s, int64_t r, double alpha) {
+    const float *running = s->running + r * s->cols;
+    float limit = s->total[r] * (float)alpha;
+    int64_t low = 0, high = s->cols;
+    while (low < high) {
+        int64_t mid = low + (high - low) / 2;
+        if (running[mid] <= limit)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low ? s->sorted[r * s->cols + low - 1] : -1;
+}
+
+static double share_gone(const row_sums *s, double alpha) {
+    int64_t gone = 0;
+    for (int64_t r = 0; r < s->rows; r++) {
+        float t = row_threshold(s, r, alpha);
+        for (int64_t c = 0; c < s->cols; c++) gone += s->score[r * s->cols + c] <= t;
+    }
+    return (double)gone / (double)(s->rows * s->cols);
+}
+
+bool prune_wanda_variant(const float *score, int64_t rows, int64_t cols, double sparsity, uint8_t *mask,
+                         base_err *err) {
+    row_sums s = {.rows = rows, .cols = cols, .score = score};
+    s.sorted = base_big_alloc((size_t)(2 * rows * cols), sizeof *s.sorted, "sorted scores of weights", err);
+    if (!s.sorted) return false;
+    s.running = s.sorted + rows * cols;
+    s.total = base_calloc((size_t)rows, sizeof *s.total);
+    for (int64_t r = 0; r < rows; r++) sum_row(&s, r);
+    // The authors' bisection: from 0.4 between 0 and 0.8, until the sparsity is met within 0.001.
+    double alpha = 0.4, low = 0, high = 0.8, now = share_gone(&s, alpha);
+    while (fabs(now - sparsity) > 0.001 && high - low >= 0.001) {
+        if (now > sparsity)
+            high = alpha;
+        else
+            low = alpha;
+        alpha = (low + high) / 2;
+        now = share_gone(&s, alpha);
+    }
+    for (int64_t r = 0; r < rows; r++) {
+        float t = row_threshold(&s, r, alpha);
+        for (int64_t c = 0; c < cols; c++)
+            if (score[r * cols + c] <= t) mask[r * cols + c] = 0;
+    }
+    base_big_free(s.sorted);
+    free(s.total);
+    return true;
+}
+
+// ---- criteria that only choose -----------------------------------------------------------------------
+
+static bool pattern(const prune_work *p, const float *score) {
+    int64_t m = (int64_t)compress_number(p->step, "m");
+    if (m) prune_runs(score, p->l->rows, p->l->cols, (int64_t)compress_number(p->step, "n"), m, p->mask);
+    return m > 0;
+}
+
+bool prune_by_magnitude(prune_work *p, base_err *err) {
+    (void)err;
+    int64_t total = p->l->rows * p->l->cols;
+    if (pattern(p, p->target)) return true;
+    int64_t count = p->l->prune_count >= 0 ? p->l->prune_count
+                                           : (int64_t)floor((double)total * compress_number(p->step, "sparsity"));
+    prune_select(p->target, total, count, p->mask);
+    return true;
+}
+
+bool prune_by_wanda(prune_work *p, base_err *err) {
+    const layer *l = p->l;
+    int64_t rows = l->rows, cols = l->cols, groups = l->diagonal ? 1 : l->groups, per = rows / groups;
+    double sparsity = compress_number(p->step, "sparsity");
+    float *score = base_big_alloc((size_t)(rows * cols), sizeof *score, "scores of weights", err);
+    if (!score) return false;
+    float *norm = base_calloc((size_t)cols, sizeof *norm);
+    for (int64_t g = 0; g < groups; g++) {
+        // An embedding's row has one input norm for all its weights, which does not change their order.
+        for (int64_t c = 0; c < cols; c++)
+            norm[c] =
+                l->diagonal ? 1 : sqrtf(l->h[(g * cols + c) * cols + c] > 0 ? l->h[(g * cols + c) * cols + c] : 0);
+        prune_wanda_scores(p->target + g * per * cols, norm, per, cols, score + g * per * cols);
+    }
+    bool ok = true;
+    if (!pattern(p, score)) {
+        if (compress_number(p->step, "variant") != 0)
+            ok = prune_wanda_variant(score, rows, cols, sparsity, p->mask, err);
+        else
+            prune_rows(score, rows, cols, sparsity, p->mask);
+    }
+    free(norm);
+    base_big_free(score);
+    return ok;
+}

@@ -51,6 +51,16 @@ local function closing(run)
   }
 end
 
+-- One shaded cell a layer, darker for more error, on the scale of the bars in the layers view.
+local function errors()
+  ui.top(1)
+  ui.left(12)
+  ui.text{ text = "errors", style = "dim" }
+  ui.rest()
+  ui.strip{ source = "layers", field = "output_error", low = 1e-5, high = 1 }
+  ui.rest()
+end
+
 function view.draw()
   local state, runs = ui.run("state"), ui.count("runs")
   local _, height = ui.size()
@@ -63,7 +73,7 @@ function view.draw()
     ui.note("run " .. runs .. " " .. newest .. " " .. ui.format(ui.value("runs", runs, "seconds"), "seconds"))
   end
   if ui.count("layers") > 0 and runs > 0 and height >= 6 then
-    ui.strip{ source = "layers", field = "output_error", low = 1e-5, high = 1 }
+    errors()
     height = height - 1
   end
   if newest and height >= 5 and (ui.value("runs", runs, "value") or ui.value("runs", runs, "before")) then closing(runs) end

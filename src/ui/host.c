@@ -307,6 +307,7 @@ HOST(h_chart) {
     double log_axis = 0;
     chart.x_log = script_field_number(c, 0, "x_log", &log_axis) && log_axis > 0;
     ui_look look = look_of(app, UI_W_CHART, chart.source);
+    if (look.scroll->follows) look.scroll->cursor = chart.source->count(&app->state) - 1; // the newest
     ui_chart_draw(take(app), &look, &chart);
     return true;
 }

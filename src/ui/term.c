@@ -224,7 +224,8 @@ bool ui_term_open(const ui_options *options, base_err *err) {
     curs_set(0);
     ui_theme_open(options->colours);
     if (!options->no_mouse) {
-        mousemask(BUTTON1_PRESSED | BUTTON1_DOUBLE_CLICKED | BUTTON4_PRESSED | BUTTON5_PRESSED, NULL);
+        // A press whose release is already there is reported as a click.
+        mousemask(BUTTON1_PRESSED | BUTTON1_CLICKED | BUTTON4_PRESSED | BUTTON5_PRESSED, NULL);
         mouseinterval(0);
         term.mouse = true;
     }
@@ -350,9 +351,7 @@ static int mouse_key(ui_mouse *mouse) {
         mouse->action = UI_MOUSE_UP;
     else if (e.bstate & BUTTON5_PRESSED)
         mouse->action = UI_MOUSE_DOWN;
-    else if (e.bstate & BUTTON1_DOUBLE_CLICKED)
-        mouse->action = UI_MOUSE_OPEN;
-    else if (!(e.bstate & BUTTON1_PRESSED))
+    else if (!(e.bstate & (BUTTON1_PRESSED | BUTTON1_CLICKED)))
         return UI_KEY_NONE;
     return UI_KEY_MOUSE;
 }

@@ -256,6 +256,20 @@ static void help_lists_all(void **state) {
     screen_quit(&s);
 }
 
+static void the_page_knows_every_function(void **state) {
+    (void)state;
+    char *path = base_join(support_tree(), "docs/screen.md");
+    size_t bytes;
+    char *page = support_read(path, &bytes);
+    for (size_t i = 0; i < ui_host_function_count; i++) {
+        char *row = base_sprintf("| `ui.%s` | %s |", ui_host_functions[i].name, ui_host_functions[i].help);
+        if (!strstr(page, row)) fail_msg("docs/screen.md has no row: %s", row);
+        free(row);
+    }
+    free(page);
+    free(path);
+}
+
 static void commands_typed(void **state) {
     (void)state;
     screen s = {0};
@@ -490,6 +504,7 @@ int main(void) {
         cmocka_unit_test(every_key_everywhere),
         cmocka_unit_test(help_lists_all),
         cmocka_unit_test(commands_typed),
+        cmocka_unit_test(the_page_knows_every_function),
         cmocka_unit_test(stopping),
         cmocka_unit_test(second_interrupt_quits),
         cmocka_unit_test(resize_storm),

@@ -6,67 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#ifdef _OPENMP
-#include <omp.h>
-#endif
-
-// ---- threads -----------------------------------------------------------------------------------
-
-int exec_workers(void) {
-#ifdef _OPENMP
-    int threads = num_threads();
-    return threads > 0 ? threads : 1;
-#else
-    return 1;
-#endif
-}
-
-typedef struct share {
-    exec_item item;
-    void *context;
-    base_job *job;
-    int64_t count;
-    atomic_llong next, failed; // failed: lowest item that failed, or count
-    base_err *errors;          // [workers], with the item each belongs to
-    int64_t *error_item;
-} share;
-
-static void share_work(share *s, int worker) {
-    for (;;) {
-        int64_t i = atomic_fetch_add(&s->next, 1);
-        if (i >= s->count || i > atomic_load(&s->failed)) return;
-        base_err err = {0};
-        if (base_go_on(s->job, &err) && s->item(s->context, i, worker, &err)) continue;
-        s->errors[worker] = err;
-        s->error_item[worker] = i;
-        long long lowest = atomic_load(&s->failed);
-        while (i < lowest && !atomic_compare_exchange_weak(&s->failed, &lowest, i)) {}
-        return;
-    }
-}
-
-bool exec_parallel(int64_t count, exec_item item, void *context, base_job *job, base_err *err) {
-    int workers = exec_workers();
-    share s = {.item = item, .context = context, .job = job, .count = count};
-    s.errors = base_calloc((size_t)workers, sizeof *s.errors);
-    s.error_item = base_calloc((size_t)workers, sizeof *s.error_item);
-    atomic_init(&s.next, 0);
-    atomic_init(&s.failed, count);
-    int used = count < workers ? (int)(count < 1 ? 1 : count) : workers;
-#ifdef _OPENMP
-#pragma omp parallel num_threads(used)
-    share_work(&s, omp_get_thread_num());
-#else
-    share_work(&s, used - 1);
-#endif
-    int64_t failed = atomic_load(&s.failed);
-    for (int w = 0; failed < count && w < workers; w++)
-        if (s.errors[w].text[0] && s.error_item[w] == failed) *err = s.errors[w];
-    free(s.errors);
-    free(s.error_item);
-    return failed >= count;
-}
-
 // ---- weights and workers -----------------------------------------------------------------------
 
 void exec_call_fill(exec_call *c, const model_graph *g, int node, const model_shape *shapes, engine_weights w) {

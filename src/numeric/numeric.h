@@ -67,6 +67,9 @@ char *num_shape_text(char out[48], int ndim, const int64_t *dim); // "64x16x3x3"
 void num_setup(char **argv);
 void num_set_threads(int threads); // 0 = all cores
 int num_threads(void);
+// For threads that share out work themselves: while true, products called on this thread stay on it. Returns what held
+// before.
+bool num_stay_on_thread(bool yes);
 const char *num_blas_kernel(void); // "SkylakeX"
 const char *num_blas_version(void);
 

@@ -8,12 +8,20 @@
 #include <omp.h>
 #endif
 
+static _Thread_local bool alone; // see num_stay_on_thread
+
+bool num_stay_on_thread(bool yes) {
+    bool before = alone;
+    alone = yes;
+    return before;
+}
+
 #define PRAGMA(text) _Pragma(#text)
 #ifdef _OPENMP
 // Inside a parallel region the same blocks run one after another on the calling thread.
 #define PARALLEL_FOR(worth) PRAGMA(omp parallel for schedule(dynamic) num_threads(num_threads()) if ((worth) && may_thread()))
 static bool may_thread(void) {
-    return !omp_in_parallel() && num_threads() > 1;
+    return !alone && !omp_in_parallel() && num_threads() > 1;
 }
 #else
 #define PARALLEL_FOR(worth)

@@ -14,6 +14,7 @@ typedef struct shipped {
 static const shipped models[] = {
     {"digits-mlp", "data/digits", "top1", 100e3},
     {"digits-cnn", "data/digits", "top1", 200e3},
+    {"text-llama", "data/text", "perplexity", 4000 * 1024},
 };
 
 // The text after "key":" in flat JSON.

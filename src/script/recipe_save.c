@@ -69,6 +69,18 @@ static char *metadata_of(lua_State *L, const recipe_model *net, int notes) {
     return text;
 }
 
+// Bytes of the header of the file just written: a length in 8 bytes, lowest first, and that many more.
+static bool header_of(const char *path, int64_t *bytes, base_err *err) {
+    uint8_t length[8];
+    FILE *f = fopen(path, "rb");
+    size_t got = f ? fread(length, 1, sizeof length, f) : 0;
+    if (f) fclose(f);
+    if (got != sizeof length) return base_fail(err, "save: %s cannot be read back", path);
+    *bytes = 8;
+    for (int i = 0; i < 6; i++) *bytes += (int64_t)length[i] << (8 * i);
+    return true;
+}
+
 static bool write_net(lua_State *L, recipe_model *net, const char *path, int notes, compress_saved *saved,
                       base_err *err) {
     if (net->result) return compress_save(net->result, path, NULL, saved, err);
@@ -77,8 +89,7 @@ static bool write_net(lua_State *L, recipe_model *net, const char *path, int not
     bool ok = model_save(net->m, NULL, path, metadata, saved->hash, &bytes, err);
     free(metadata);
     saved->file_bytes = (int64_t)bytes;
-    saved->header_bytes = 0;
-    return ok;
+    return ok && header_of(path, &saved->header_bytes, err);
 }
 
 static void check_extension(lua_State *L, const char *path) {

@@ -210,9 +210,8 @@ static int api_evaluate(lua_State *L) {
         lua_setfield(L, -2, "original");
         return 1;
     }
-    const compress_result *stored = net->trained ? NULL : identity_of(net, &err);
-    if (!stored && !net->trained) recipe_done(L, false, &err);
-    recipe_done(L, measure(net, NULL, stored, view, &row, job, &err), &err);
+    const compress_result *stored = identity_of(net, &err);
+    recipe_done(L, stored && measure(net, NULL, stored, view, &row, job, &err), &err);
     recipe_figures_push(L, &row);
     return 1;
 }

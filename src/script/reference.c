@@ -46,10 +46,11 @@ static const struct {
      "Shows figures: what `evaluate` returned goes to the screen, the log and the history (the original first); lists "
      "are "
      "reported entry by entry, other tables as `key value` lines."},
-    {"save", "save(net, path)",
+    {"save", "save(net, path [, notes])",
      "Writes a `.safetensors` file below the out folder (`--out`, usually `out`); a compressed model in its packed "
      "form. "
-     "Returns `{ path, bytes, header_bytes, hash }`."},
+     "`notes` is a table of texts and numbers kept in the metadata of an uncompressed file. Returns `{ path, bytes, "
+     "header_bytes, hash }`."},
     {"new_model", "new_model(arch, config [, seed])",
      "A new network of an architecture (docs/architectures.md), to be trained."},
     {"train", "train(net, { train =, check =, augment =, option = value })",

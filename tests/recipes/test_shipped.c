@@ -233,7 +233,7 @@ static void test_digits_mlp(void **state) {
 // The language model is large for 24 runs of everything: the recipes that differ most.
 static void test_austen(void **state) {
     (void)state;
-    const char *path = "data/models/austen.safetensors";
+    const char *path = "data/models/text-llama.safetensors";
     if (!base_is_file(path)) skip();
     const char *data = austen();
     static const char *const names[] = {"w4-group", "prune-then-w4", "sequential-vs-parallel"};

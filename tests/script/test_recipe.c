@@ -498,6 +498,17 @@ static void test_train(void **state) {
         free(text);
         free(body);
     }
+    // A new network is compressed and measured like any other, and saved with notes.
+    expect_recipe(HEADER "local net = new_model('mlp', { input = {1, 8, 8}, hidden = {16}, classes = 10 }, 3)\n"
+                         "local data = dataset('data/digits')\n"
+                         "train(net, { train = data.train, epochs = 2 })\n"
+                         "local f = evaluate(net, data.test) assert(f.bytes == 4 * net.weights and f.bits == 32)\n"
+                         "local s = save(net, 'noted.safetensors', { seed = 3, about = 'x' })\n"
+                         "assert(s.bytes == s.header_bytes + f.bytes)\n"
+                         "local again = evaluate(model(s.path), data.test) assert(again.loss == f.loss)\n"
+                         "compress(net, { calibrate = data.calib:first(20), rule('.*', quantize{ bits = 8 }) })\n"
+                         "local g = evaluate(net, data.test) assert(g.kl < 0.01 and g.original.loss == f.loss)\n",
+                  "");
     // Nothing but the seed decides: the same bytes twice.
     char *text = base_sprintf(
         "%s%strain(net, { train = data.train:first(100), epochs = 2 }) save(net, 't.safetensors')", HEADER, make);

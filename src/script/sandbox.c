@@ -160,10 +160,9 @@ static void short_name(const char *path, char out[LUA_IDSIZE]) {
     char clean[1024];
     base_clean(clean, sizeof clean, path);
     size_t n = strlen(clean), room = LUA_IDSIZE - 1;
-    if (n <= room)
-        snprintf(out, LUA_IDSIZE, "%s", clean);
-    else
-        snprintf(out, LUA_IDSIZE, "...%s", clean + n - (room - 3));
+    bool cut = n > room;
+    memcpy(out, cut ? clean + n - room : clean, (cut ? room : n) + 1);
+    if (cut) memcpy(out, "...", 3);
 }
 
 static void add_chunk(script_box *box, const char *path, const char *text) {

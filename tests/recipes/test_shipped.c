@@ -5,7 +5,7 @@
 #include <math.h>
 #include <unistd.h>
 
-enum { CALIB = 24, TEST = 24, TOKENS = 1500 };
+enum { CALIB = 12, TEST = 12, TOKENS = 1000 };
 
 // ---- small data --------------------------------------------------------------------------------
 
@@ -136,7 +136,7 @@ static said run_shipped(const char *name, const char *path, const char *data, in
     num_set_threads(threads);
     script_recipe *r = script_recipe_load(name, &s.err);
     if (!r) fail_msg("%s: %s", name, s.err.text);
-    if (!script_recipe_set(r, "samples", "16", &s.err)) fail_msg("%s: %s", name, s.err.text);
+    if (!script_recipe_set(r, "samples", "6", &s.err)) fail_msg("%s: %s", name, s.err.text);
     char *out = base_sprintf("%s/%d", support_temp_path("out"), threads);
     script_run_options o = {.model = path, .data = data, .out = out};
     base_job job = {.emit = hear, .context = &s, .start = base_now()};

@@ -34,13 +34,13 @@ script_recipe *script_recipe_text(const char *path, const char *text, base_err *
 void script_recipe_free(script_recipe *r);
 // Set a declared param from text; errors name the param, the range or choices, or the nearest param.
 bool script_recipe_set(script_recipe *r, const char *name, const char *text, base_err *err) BASE_MUST_USE;
-char **script_recipe_names(size_t *count, base_err *err) BASE_MUST_USE;  // shipped recipes, sorted
+char **script_recipe_names(size_t *count, base_err *err) BASE_MUST_USE; // shipped recipes, sorted
 
 typedef struct script_run_options {
-    const char *model, *data, *arch;   // override what the recipe opens; NULL: the recipe's own
-    const char *out;                   // folder that save() writes below; NULL: "out"
-    uint64_t seed;                     // offset of every seed the recipe does not state; 0
-    bool no_save;                      // save() reports sizes and hash but writes nothing (replay --check)
+    const char *model, *data, *arch; // override what the recipe opens; NULL: the recipe's own
+    const char *out;                 // folder that save() writes below; NULL: "out"
+    uint64_t seed;                   // offset of every seed the recipe does not state; 0
+    bool no_save;                    // save() reports sizes and hash but writes nothing (replay --check)
     // Told as soon as inputs are known; may be NULL.
     void (*inputs)(void *context, const char *model, const char *model_hash, const char *data, const char *data_hash);
     void *inputs_context;
@@ -57,19 +57,19 @@ void script_reference_markdown(FILE *out);
 
 // A view is a Lua file that returns a table; ui/ offers it functions (widgets, data) through a host table, without
 // knowing Lua.
-typedef struct script_call script_call;   // arguments and results of one call from Lua
+typedef struct script_call script_call; // arguments and results of one call from Lua
 typedef struct script_function {
     const char *name, *help;
     bool (*call)(void *context, script_call *c, base_err *err);
 } script_function;
 int script_arg_count(script_call *c);
-const char *script_arg_text(script_call *c, int index);                 // NULL when not text; index from 0
+const char *script_arg_text(script_call *c, int index); // NULL when not text; index from 0
 bool script_arg_number(script_call *c, int index, double *number);
 bool script_arg_bool(script_call *c, int index);
 // Fields of a table argument: by key, or element `item` (from 1) of a list; depth one or two.
 const char *script_field_text(script_call *c, int index, const char *key);
 bool script_field_number(script_call *c, int index, const char *key, double *number);
-int script_list_count(script_call *c, int index, const char *key);      // length of list field; key NULL: the argument
+int script_list_count(script_call *c, int index, const char *key); // length of list field; key NULL: the argument
 const char *script_list_text(script_call *c, int index, const char *key, int item, const char *field);
 bool script_list_number(script_call *c, int index, const char *key, int item, const char *field, double *number);
 void script_push_number(script_call *c, double number);
@@ -82,7 +82,7 @@ typedef struct script_view script_view;
 script_view *script_view_open(const char *path, const script_function *functions, size_t count, void *context,
                               base_err *err) BASE_MUST_USE;
 void script_view_close(script_view *v);
-const char *script_view_text(script_view *v, const char *field);        // string field of the returned table, or NULL
+const char *script_view_text(script_view *v, const char *field); // string field of the returned table, or NULL
 double script_view_number(script_view *v, const char *field, double otherwise);
 // Call a method of the returned table ("draw", "key") with a text or number argument; false and err on a Lua error or
 // when the time limit (seconds) is passed. *handled gets the method's boolean result (missing method: false).

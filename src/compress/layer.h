@@ -161,7 +161,7 @@ const compress_solver *compress_solver_find(const char *name);
 // An option of the step that asked, or the given value where there is no step.
 double solver_number(const solver_problem *p, const char *arg, double otherwise);
 bool solver_is(const solver_problem *p, const char *arg, const char *text);
-extern const compress_solver solver_rtn, solver_gptq;
+extern const compress_solver solver_rtn, solver_gptq, solver_adaround;
 
 // Do the scales fit the stored type (float16 holds 6.1e-5 .. 65504 with full precision)?
 bool solver_scales_fit(const solver_problem *p, int64_t count);

@@ -3,6 +3,7 @@
 
 const golden_kind golden_kinds[] = {
     {"gptq_", ".npz", "W", golden_gptq},
+    {"adaround_", ".npz", "W", golden_adaround},
     {"rtn_", ".npz", "W", golden_rtn},
     {"obq_", ".npz", "W", golden_obq},
     {"squeezellm_", ".npz", "W", golden_squeezellm},

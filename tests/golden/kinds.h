@@ -6,6 +6,7 @@
 
 void golden_gptq(const golden_file *f);
 void golden_rtn(const golden_file *f);
+void golden_adaround(const golden_file *f);
 void golden_obq(const golden_file *f);
 void golden_squeezellm(const golden_file *f);
 void golden_hqq(const golden_file *f);

@@ -5,7 +5,7 @@
 #include <string.h>
 
 static const base_arg args[] = {
-    {"solver", BASE_TEXT, 0, 0, 0, "rtn", "rtn|gptq", "how codes are chosen"},
+    {"solver", BASE_TEXT, 0, 0, 0, "rtn", "rtn|gptq|adaround", "how codes are chosen"},
     {"bits", BASE_INT, 4, 1, 8, NULL, NULL, "bits a code; 1 with sym is the sign"},
     {"dtype", BASE_TEXT, 0, 0, 0, "int", "int|ternary",
      "grid: integers of `bits` bits, or -1, 0, 1 at 1.6 bits a weight"},
@@ -20,6 +20,7 @@ static const base_arg args[] = {
     {"block", BASE_INT, 128, 1, 1024, NULL, NULL, "gptq: columns between two updates of the rest"},
     {"order", BASE_TEXT, 0, 0, 0, "none", "none|act", "gptq: columns as they are, or by falling diagonal of H"},
     {"static", BASE_BOOL, 0, 0, 1, NULL, NULL, "gptq: group scales from the weights before any column is done"},
+    {"iterations", BASE_INT, 2000, 1, 1000000, NULL, NULL, "adaround: steps of the optimiser"},
     {"pad", BASE_TEXT, 0, 0, 0, "short", "short|error",
      "groups that do not divide the row: a shorter last one, or an error"},
 };

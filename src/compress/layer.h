@@ -226,6 +226,8 @@ bool damped_cholesky(const char *layer_name, int64_t n, const float *h, double s
 
 // ---- packed files (packed.c, unpack.c) ----------------------------------------------------------
 
+// compress_unpack with at most `room` bytes for decoded weights.
+bool unpack_within(model_tensors *t, size_t room, base_err *err) BASE_MUST_USE;
 #define PACKED_KEY "vise.packed"
 enum { PACKED_VERSION = 1 };
 // Name of blob of a term: "conv1.weight:0.codes", children "conv1.weight:0.1.codes"; path "0.1".

@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { MAX_LAYERS = 100000, MAX_DESCRIPTION = 64 << 20 };
 
@@ -13,6 +14,7 @@ typedef struct reader {
     const model_tensors *t;
     const char *tensor; // of the layer being read
     bool *claimed;      // [t->count]
+    size_t room;        // bytes that decoded weights may still take
 } reader;
 
 typedef struct packed_layer {
@@ -134,7 +136,7 @@ static term *read_term(reader *r, const json_t *o, const char *path, int64_t siz
 
 // ---- layers ----------------------------------------------------------------------------------------
 
-static bool read_shape(const json_t *o, packed_layer *l, base_err *err) {
+static bool read_shape(reader *r, const json_t *o, packed_layer *l, base_err *err) {
     const json_t *shape = json_object_get(o, "shape"), *rows = json_object_get(o, "rows");
     size_t n = json_array_size(shape), count, bytes;
     if (!json_is_array(shape) || n < 1 || n > 5) return base_fail(err, "its shape is not a list of 1 to 5 sizes");
@@ -145,8 +147,10 @@ static bool read_shape(const json_t *o, packed_layer *l, base_err *err) {
         if (!json_is_integer(v) || l->shape.dim[d] < 1)
             return base_fail(err, "size %zu of its shape is not positive", d);
     }
-    if (!num_count(l->shape.ndim, l->shape.dim, NUM_F32, &count, &bytes) || bytes > (size_t)1 << 46)
-        return base_fail(err, "its shape is too large");
+    // A few bytes of low-rank factors can stand for any size, so decoded sizes are held against this machine's memory.
+    if (!num_count(l->shape.ndim, l->shape.dim, NUM_F32, &count, &bytes) || bytes > r->room)
+        return base_fail(err, "its shape is too large for the memory there is");
+    r->room -= bytes;
     l->rows = json_integer_value(rows);
     if (!json_is_integer(rows) || l->rows < 1 || (int64_t)count % l->rows)
         return base_fail(err, "its number of rows does not divide its %zu weights", count);
@@ -190,7 +194,7 @@ static bool read_layer(reader *r, const json_t *o, packed_layer *l, base_err *er
     base_clean(clean, sizeof clean, l->tensor);
     if (model_tensors_find(r->t, l->tensor))
         return base_fail(err, "packed tensor '%s': the file also holds it as a plain tensor", clean);
-    if (read_shape(o, l, err) && read_terms(r, o, l, err)) return true;
+    if (read_shape(r, o, l, err) && read_terms(r, o, l, err)) return true;
     return base_wrap(err, "packed tensor '%s': ", clean);
 }
 
@@ -253,13 +257,17 @@ static json_t *parse(const model_tensors *t, base_err *err) {
 }
 
 bool compress_unpack(model_tensors *t, base_err *err) {
+    return unpack_within(t, (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGE_SIZE), err);
+}
+
+bool unpack_within(model_tensors *t, size_t room, base_err *err) {
     if (!compress_is_packed(t)) return true;
     json_t *o = parse(t, err);
     if (!o) return base_wrap(err, "%s: ", t->path);
     const json_t *list = json_object_get(o, "layers");
     size_t count = json_array_size(list);
     packed_layer *layers = base_calloc(count + 1, sizeof *layers);
-    reader r = {.t = t, .claimed = base_calloc((size_t)t->count + 1, sizeof(bool))};
+    reader r = {.t = t, .claimed = base_calloc((size_t)t->count + 1, sizeof(bool)), .room = room};
     bool ok = read_layers(&r, list, layers, count, err) && model_tensors_intact(t, err);
     if (ok)
         replace(t, r.claimed, layers, count);

@@ -1,18 +1,10 @@
 // Losses: softmax cross-entropy against class labels, and squared error. Both give the sum over the micro-batch (see
 // kernels.h); sums are taken in double.
 #include "engine/ops.h"
+#include "engine/vecmath.h"
+#include "engine/vexp.h"
 
 #include <math.h>
-
-// Largest value and sum of exp(x - largest) of a row.
-static double row_max_sum(const float *x, int64_t n, float *largest) {
-    float top = x[0];
-    for (int64_t i = 1; i < n; i++) top = x[i] > top ? x[i] : top;
-    double sum = 0;
-    for (int64_t i = 0; i < n; i++) sum += exp((double)x[i] - (double)top);
-    *largest = top;
-    return sum;
-}
 
 // With smoothing e the target is (1-e) onehot + e/classes, so the loss is lse - (1-e) x[label] - e mean(x).
 void engine_cross_entropy_forward(const engine_args *a) {
@@ -24,8 +16,8 @@ void engine_cross_entropy_forward(const engine_args *a) {
         const int64_t label = a->labels[r];
         if (label < 0 || label >= classes) continue;
         const float *x = a->in[0] + r * classes;
-        float top;
-        const double sum = row_max_sum(x, classes, &top);
+        const float top = vexp_max(x, classes);
+        const double sum = vexp_sum(x, classes, top);
         double target = (double)x[label];
         if (e > 0) {
             double mean = 0;
@@ -35,6 +27,12 @@ void engine_cross_entropy_forward(const engine_args *a) {
         total += log(sum) + (double)top - target;
     }
     a->out[0][0] = (float)total;
+}
+
+// dx += scale (exp(x - top) share - spread)
+BASE_CLONES static void add_softmax(float *restrict dx, const float *restrict x, int64_t n, float top, float share,
+                                    float spread, float scale) {
+    for (int64_t i = 0; i < n; i++) dx[i] += scale * (vec_exp(x[i] - top) * share - spread);
 }
 
 void engine_cross_entropy_backward(const engine_args *a) {
@@ -47,10 +45,8 @@ void engine_cross_entropy_backward(const engine_args *a) {
         if (label < 0 || label >= classes) continue;
         const float *x = a->in[0] + r * classes;
         float *dx = a->din[0] + r * classes;
-        float top;
-        const double sum = row_max_sum(x, classes, &top);
-        for (int64_t i = 0; i < classes; i++)
-            dx[i] += scale * ((float)(exp((double)x[i] - (double)top) / sum) - spread);
+        const float top = vexp_max(x, classes);
+        add_softmax(dx, x, classes, top, (float)(1 / vexp_sum(x, classes, top)), spread, scale);
         dx[label] -= scale * (1 - a->smoothing);
     }
 }

@@ -39,13 +39,20 @@
 #define UNIT_NAME "128-bit"
 #include "engine/tile.inc.h"
 
-const tile_unit *tile_best_unit(void) {
+const tile_unit *tile_unit_at(int i) {
+    const tile_unit *units[4] = {NULL};
+    int count = 0;
 #if defined(__x86_64__)
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512cd"))
-        return &v4_unit;
+        units[count++] = &v4_unit;
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2"))
-        return &v3_unit;
+        units[count++] = &v3_unit;
 #endif
-    return &base_unit;
+    units[count++] = &base_unit;
+    return i >= 0 && i < count ? units[i] : NULL;
+}
+
+const tile_unit *tile_best_unit(void) {
+    return tile_unit_at(0);
 }

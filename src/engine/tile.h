@@ -49,6 +49,8 @@ typedef struct tile_unit {
     void (*affine)(float *y, const float *x, float scale, float shift, int64_t count);
 } tile_unit;
 
+// Those this CPU can run, the best first; NULL after the last.
+const tile_unit *tile_unit_at(int i);
 const tile_unit *tile_best_unit(void);
 
 #endif

@@ -180,7 +180,7 @@ static void tear_down(bench *b) {
 // Exactly as much memory as the kernel asked for, so that the address sanitizer sees a step beyond it; filled with
 // NaN, because kernels may not rely on what is there.
 static float *room(size_t count) {
-    float *p = must(aligned_alloc(64, (count * sizeof *p + 127) / 64 * 64));
+    float *p = must(aligned_alloc(64, count ? (count * sizeof *p + 63) / 64 * 64 : 64));
     for (size_t i = 0; i < count; i++) p[i] = NAN;
     return p;
 }

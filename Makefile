@@ -94,7 +94,7 @@ run: all ## open the workbench; without a terminal, replay its default recipe as
 
 tests: $(TEST_BIN)
 
-check: $(BUILD)/vise tests ## structure, format and all tests; ends with N passed, N failed, N skipped
+check: $(BUILD)/vise tests $(BUILD)/tests/golden/golden ## structure, format and all tests; ends with N passed, N failed, N skipped
 	@VISE_BUILD=$(BUILD) sh tests/check/run.sh $(TEST_BIN) $(TEST_SH)
 
 bench: $(BUILD)/vise $(BENCH_SRC:%.c=$(BUILD)/%) ## measure products, ops and models against this machine's peak

@@ -60,11 +60,7 @@ static bool look_at_model(const ui_work *w, base_job *job, base_err *err) {
     return true;
 }
 
-static bool work_body(void *context, base_job *job, base_err *err) {
-    ui_work *w = context;
-    // A little less eager than the screen's thread, so that a key is answered at once on a machine that is all busy.
-    // On Linux this is the calling thread's own niceness; where it cannot be changed nothing is lost.
-    setpriority(PRIO_PROCESS, 0, 2);
+static bool do_work(ui_work *w, base_job *job, base_err *err) {
     if (!w->recipe) return look_at_model(w, job, err);
     if (w->body) return w->body(w->body_context, job, err);
     script_run_options o = {.model = w->model,
@@ -75,6 +71,16 @@ static bool work_body(void *context, base_job *job, base_err *err) {
                             .inputs = on_inputs,
                             .inputs_context = w};
     return script_recipe_run(w->recipe, &o, job, err);
+}
+
+static bool work_body(void *context, base_job *job, base_err *err) {
+    // A little less eager than the screen's thread, so that a key is answered at once on a machine that is all busy.
+    // On Linux this is the calling thread's own niceness; where it cannot be changed nothing is lost.
+    setpriority(PRIO_PROCESS, 0, 2);
+    void *guard = ui_term_guard();
+    bool ok = do_work(context, job, err);
+    ui_term_unguard(guard);
+    return ok;
 }
 
 // ---- starting and ending -----------------------------------------------------------------------

@@ -27,7 +27,7 @@ static struct {
     int wake[2];
     char farewell[256]; // written when there is no time for curses
     size_t farewell_bytes;
-    void *alternate_stack;
+    void *guard;
 } term;
 
 static volatile sig_atomic_t got_resize, got_stop, got_interrupt, got_end;
@@ -66,15 +66,28 @@ static void on_crash(int number) {
     raise(number); // held back until this handler returns, then it ends the program as it would have
 }
 
+enum { GUARD_BYTES = 65536 };
+
+void *ui_term_guard(void) {
+    void *guard = base_alloc(GUARD_BYTES);
+    stack_t stack = {.ss_sp = guard, .ss_size = GUARD_BYTES};
+    sigaltstack(&stack, NULL);
+    return guard;
+}
+
+void ui_term_unguard(void *guard) {
+    stack_t none = {.ss_flags = SS_DISABLE};
+    sigaltstack(&none, NULL);
+    free(guard);
+}
+
 static void signals_open(void) {
     struct sigaction flag = {.sa_handler = on_flag, .sa_flags = SA_RESTART};
     struct sigaction crash = {.sa_handler = on_crash, .sa_flags = SA_ONSTACK};
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     sigemptyset(&flag.sa_mask);
     sigemptyset(&crash.sa_mask);
-    term.alternate_stack = base_alloc(65536); // so that a stack that overflowed can still say goodbye
-    stack_t stack = {.ss_sp = term.alternate_stack, .ss_size = 65536};
-    sigaltstack(&stack, NULL);
+    term.guard = ui_term_guard();
     for (int i = 0; i < FLAG_SIGNALS; i++) sigaction(flag_signals[i], &flag, &flag_before[i]);
     for (int i = 0; i < CRASH_SIGNALS; i++) sigaction(crash_signals[i], &crash, &crash_before[i]);
     sigaction(SIGPIPE, &ignore, &pipe_before);
@@ -92,10 +105,7 @@ static void signals_close(void) {
     for (int i = 0; i < CRASH_SIGNALS; i++)
         if (crash_signals[i] != SIGBUS) sigaction(crash_signals[i], &crash_before[i], NULL);
     sigaction(SIGPIPE, &pipe_before, NULL);
-    stack_t none = {.ss_flags = SS_DISABLE};
-    sigaltstack(&none, NULL);
-    free(term.alternate_stack);
-    term.alternate_stack = NULL;
+    ui_term_unguard(term.guard);
 }
 
 int ui_term_wake_fd(void) {

@@ -48,7 +48,11 @@ int ui_term_key(ui_mouse *mouse); // UI_KEY_NONE: nothing waits; never blocks lo
 bool ui_term_gone(short revents); // after poll on stdin: the terminal has vanished
 int ui_term_wake_fd(void);        // readable after a signal
 unsigned ui_term_signals(void);
-int ui_term_end_signal(void);     // SIGTERM or SIGHUP when UI_SIGNAL_END came
+int ui_term_end_signal(void); // SIGTERM or SIGHUP when UI_SIGNAL_END came
+// A stack for the crash handler of the calling thread, so that even one that ran out of its own gives the terminal
+// back. Ends with ui_term_unguard on the same thread.
+void *ui_term_guard(void);
+void ui_term_unguard(void *guard);
 void ui_term_suspend(bool group); // give the terminal back and stop; returns when continued
 // After a frame: tell a program that drives us that the screen is up to date (an OSC that terminals ignore).
 void ui_term_mark(void);

@@ -169,6 +169,12 @@ static void burn_all(const fake_run *f, base_job *job) {
     for (int i = 0; i < count; i++) pthread_join(threads[i], NULL);
 }
 
+static int deeper(int depth) {
+    volatile char room[4096];
+    room[depth % 4096] = (char)depth;
+    return depth < 1 << 24 ? deeper(depth + 1) + room[(depth * 7) % 4096] : depth;
+}
+
 bool fake_run_body(void *context, base_job *job, base_err *err) {
     fake_run *f = context;
     double harder = 1 + 0.5 * f->told++;
@@ -176,7 +182,8 @@ bool fake_run_body(void *context, base_job *job, base_err *err) {
         pass_gate(f, job);
         if (base_cancelled(job) && !f->stubborn) return base_go_on(job, err);
         if (stage == 0) tell_begin(job);
-        if (stage == 1 && f->crash) raise(f->crash);
+        if (stage == 1 && f->crash > 0) raise(f->crash);
+        if (stage == 1 && f->crash < 0) (void)deeper(1);
         if (stage == 1) tell_layers(job, 0, 4, harder);
         if (stage == 1) tell_layer(job, BASE_EV_LAYER_BEGIN, 4, false, harder);
         if (stage == 1 && f->burn > 0) burn_all(f, job);

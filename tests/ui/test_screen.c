@@ -24,11 +24,13 @@ typedef struct screen {
     fake_run story;
     int gate[2], answer[2];
     terminal *t;
+    const char *no_color; // the variable in the child, NULL: not set
 } screen;
 
 static int child(void *context) {
     screen *s = context;
     base_err err = {0};
+    if (s->no_color) setenv("NO_COLOR", s->no_color, 1);
     base_status status = ui_main(&s->options, &err);
     if (status != BASE_OK) fprintf(stderr, "vise: %s\n", err.text);
     return (int)status;
@@ -182,6 +184,23 @@ static void golden_ascii(void **state) {
     compare("100x30.ascii.txt", text);
     free(text);
     screen_quit(&s);
+}
+
+static void no_color(void **state) {
+    (void)state;
+    static const struct {
+        const char *value;
+        ui_colours asked;
+        bool coloured;
+    } cases[] = {{"1", UI_COLOURS_AUTO, false}, {"", UI_COLOURS_AUTO, true}, {"1", UI_COLOURS_256, true}};
+    for (int i = 0; i < 3; i++) { // set and not empty counts; what was asked for on the command line counts more
+        screen s = {.no_color = cases[i].value, .options.colours = cases[i].asked};
+        screen_open(&s, 80, 24, "xterm-256color", "C.UTF-8", false);
+        char *looks = terminal_looks(s.t);
+        assert_int_equal(strstr(looks, "colour 37") != NULL, cases[i].coloured);
+        free(looks);
+        screen_quit(&s);
+    }
 }
 
 // ---- keys --------------------------------------------------------------------------------------
@@ -500,6 +519,7 @@ int main(void) {
         cmocka_unit_test(golden_middle),
         cmocka_unit_test(golden_large),
         cmocka_unit_test(golden_ascii),
+        cmocka_unit_test(no_color),
         cmocka_unit_test(key_table_is_sound),
         cmocka_unit_test(every_key_everywhere),
         cmocka_unit_test(help_lists_all),

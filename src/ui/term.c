@@ -246,14 +246,17 @@ bool ui_term_open(const ui_options *options, base_err *err) {
 }
 
 void ui_term_close(void) {
-    if (term.open) endwin();
-    bool was = term.screen != NULL;
+    if (!term.open) return;
+    endwin();
     term.open = false;
-    if (!was) return;
+    tcsetattr(STDIN_FILENO, TCSANOW, &term.saved);
+}
+
+void ui_term_free(void) {
+    if (!term.screen) return;
     delscreen(term.screen);
     term.screen = NULL;
     signals_close();
-    tcsetattr(STDIN_FILENO, TCSANOW, &term.saved);
     ui_grid_free(&term.shown);
     close(term.wake[0]);
     close(term.wake[1]);

@@ -38,7 +38,8 @@ typedef struct ui_mouse {
 enum { UI_SIGNAL_RESIZE = 1, UI_SIGNAL_STOP = 2, UI_SIGNAL_INTERRUPT = 4, UI_SIGNAL_END = 8 };
 
 bool ui_term_open(const ui_options *options, base_err *err);
-void ui_term_close(void); // safe to call twice
+void ui_term_close(void); // gives the terminal back; signals are still only noted, so that a run can end well
+void ui_term_free(void);  // the rest, signals too
 bool ui_term_ascii(void);
 void ui_term_size(int *w, int *h); // asks the terminal and tells curses
 // Send what changed since the last call. cursor_x < 0: no cursor.

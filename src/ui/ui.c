@@ -154,9 +154,10 @@ base_status ui_main(const ui_options *options, base_err *err) {
         return err->status ? err->status : BASE_FAILED;
     }
     loop(app);
-    int end = ui_term_end_signal();
     ui_term_close();
-    app_close(app);
+    app_close(app); // a closing window sends SIGHUP more than once: the run's last row is written all the same
+    int end = ui_term_end_signal();
+    ui_term_free();
     if (end) { // the caller of kill sees the end it asked for
         signal(end, SIG_DFL);
         raise(end);

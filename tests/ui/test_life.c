@@ -23,10 +23,23 @@
 typedef struct life {
     fake_run story;
     bool under_shell;
-    bool abort_in_ui;
-    double cpu; // seconds used, told by the child
-    int tell[2];
+    bool slow_end; // the run takes a while to end, and says when it has
+    int tell[2], ended[2];
 } life;
+
+// The run, and a word when it has come to its end in good order.
+static bool work(void *context, base_job *job, base_err *err) {
+    life *l = context;
+    bool ok = fake_run_body(&l->story, job, err);
+    if (l->slow_end) {
+        double until = base_now() + 0.3; // the second signal comes meanwhile
+        kill(getpid(), SIGTERM);
+        while (base_now() < until) {}
+        ssize_t n = write(l->ended[1], "e", 1);
+        (void)n;
+    }
+    return ok;
+}
 
 static void no_core(void) {
     struct rlimit none = {0, 0};
@@ -35,7 +48,7 @@ static void no_core(void) {
 
 static int screen(life *l) {
     char *recipe = base_join(support_tree(), "tests/ui/story.lua");
-    ui_options o = {.recipe = recipe, .body = fake_run_body, .body_context = &l->story};
+    ui_options o = {.recipe = recipe, .body = work, .body_context = l};
     base_err err = {0};
     no_core();
     base_status status = ui_main(&o, &err);
@@ -83,6 +96,7 @@ static int child(void *context) {
 
 static terminal *start(life *l) {
     assert_int_equal(pipe(l->tell), 0);
+    assert_int_equal(pipe(l->ended), 0);
     return terminal_start(80, 24, "xterm-256color", "C.UTF-8", child, l);
 }
 
@@ -90,12 +104,15 @@ static void finish(life *l, terminal *t) {
     terminal_free(t);
     close(l->tell[0]);
     close(l->tell[1]);
+    close(l->ended[0]);
+    close(l->ended[1]);
 }
 
 // ---- signals -----------------------------------------------------------------------------------
 
 static void ends_by(int number, bool with_run) {
-    life l = {.story = {.gate = -1, .burn = with_run ? 60 : 0, .threads = 1}};
+    life l = {.story = {.gate = -1, .burn = with_run ? 60 : 0, .threads = 1},
+              .slow_end = with_run && number == SIGTERM};
     terminal *t = start(&l);
     struct termios before = terminal_settings(t);
     terminal_sync(t);
@@ -111,6 +128,9 @@ static void ends_by(int number, bool with_run) {
     int status = terminal_wait(t, 10);
     assert_true(status != -1 && WIFSIGNALED(status));
     assert_int_equal(WTERMSIG(status), number);
+    // Asked to end, it lets the run write its last row first, even when asked twice.
+    char word = 0;
+    if (with_run && number == SIGTERM) assert_true(read(l.ended[0], &word, 1) == 1 && word == 'e');
     struct termios after = terminal_settings(t);
     assert_true(terminal_same_settings(&before, &after));
     assert_false(terminal_alternate(t));

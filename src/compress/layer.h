@@ -79,7 +79,7 @@ term *term_lowrank_new(term *u, term *v); // takes ownership; u [rows x r], v [r
 
 // Uniform: value = scale * level(code). Attributes by position.
 enum { UNIFORM_BITS, UNIFORM_SCHEME, UNIFORM_GROUP };
-enum uniform_scheme { UNIFORM_SYM, UNIFORM_ASYM, UNIFORM_SIGN, UNIFORM_TERNARY };
+enum uniform_scheme { UNIFORM_SYM, UNIFORM_ASYM, UNIFORM_SIGN, UNIFORM_TERNARY, UNIFORM_REAL };
 enum { UNIFORM_CODES, UNIFORM_SCALES, UNIFORM_ZEROS };
 enum { GROUP_ROW = 0, GROUP_TENSOR = -1 };                   // group: inputs that share a scale
 int64_t uniform_groups_per_row(int64_t cols, int64_t group); // 0 for GROUP_TENSOR: one scale in all
@@ -127,7 +127,8 @@ typedef struct grid_param {
 bool grid_fit(const grid_spec *g, const float *x, int64_t count, const base_job *job, grid_param *p,
               base_err *err) BASE_MUST_USE;
 void grid_encode(const grid_spec *g, grid_param p, const float *x, int64_t count, uint8_t *codes);
-// The largest code; the value of a code is p.scale * (code - p.zero), for signs p.scale * (2 code - 1).
+// The largest code; the value of a code is p.scale * (code - p.zero) (zero a whole number, or real), for signs p.scale
+// * (2 code - 1).
 int64_t grid_max_code(const grid_spec *g);
 float grid_value(const grid_spec *g, grid_param p, unsigned code);
 
@@ -161,7 +162,13 @@ const compress_solver *compress_solver_find(const char *name);
 // An option of the step that asked, or the given value where there is no step.
 double solver_number(const solver_problem *p, const char *arg, double otherwise);
 bool solver_is(const solver_problem *p, const char *arg, const char *text);
-extern const compress_solver solver_rtn, solver_gptq, solver_adaround;
+extern const compress_solver solver_rtn, solver_gptq, solver_adaround, solver_obq, solver_hqq;
+// Runs `solve` on each convolution group: its own rows, its own second moment. With one scale for the whole tensor
+// (already in p->scales) every row starts from a copy of it. p->damping becomes the largest of all.
+bool solver_each_group(solver_problem *p, bool (*solve)(solver_problem *group, void *context, base_err *err),
+                       void *context, base_err *err) BASE_MUST_USE;
+// Cyclic descent on the codes under H, at most `passes` times over all columns; the output error never rises.
+bool refine_cd(solver_problem *p, int64_t passes, base_err *err) BASE_MUST_USE;
 
 // Do the scales fit the stored type (float16 holds 6.1e-5 .. 65504 with full precision)?
 bool solver_scales_fit(const solver_problem *p, int64_t count);

@@ -36,6 +36,22 @@ const compress_method compress_methods[] = {
      "quantize{solver=\"gptq\", bits=3, order=\"act\"}",
      "GPTQ (Frantar, Ashkboos, Hoefler, Alistarh, ICLR 2023, arXiv 2210.17323)",
      "calibration inputs; inputs^3 + outputs inputs^2 operations a layer"},
+    {"obq", "quantize", "the exact greedy order, every other weight of the row makes up for each error",
+     "The free weight of a row with the least (w - q)^2 / [H^-1]_pp is rounded, the others move by -(w_p - q_p) /\n"
+     "[H^-1]_pp [H^-1]_:p. At most 2,048 inputs; gptq is its approximation for larger layers.\n"
+     "quantize{solver=\"obq\", bits=3}",
+     "Optimal Brain Compression (Frantar, Singh, Alistarh, NeurIPS 2022, arXiv 2208.11580)",
+     "calibration inputs; outputs inputs^3 operations a layer"},
+    {"hqq", "quantize", "real-valued zero points that minimise a sparse norm of the error, without data",
+     "Minimises sum |w - q|^0.7 over the zero of each group by turns with the error (soft threshold, beta 10, at most\n"
+     "20 turns); the scale is that of the range. Zeros are stored as f16 (f32 where one is 256 or more).\n"
+     "quantize{solver=\"hqq\", bits=4, group=64}",
+     "Half-Quadratic Quantization (Badri and Shaji, 2023, mobiusml/hqq)", "no data; at most 20 passes"},
+    {"coordinate-descent", "quantize", "cyclic descent on the codes after any solver",
+     "Each code in turn goes to the grid point nearest w_j + ((w - q) H)_j / H_jj with its own error left out, where\n"
+     "that lowers tr((W-Q) H (W-Q)^T); until nothing changes or `passes` are done. The error never rises.\n"
+     "quantize{solver=\"gptq\", bits=3, refine=\"cd\"}",
+     "QuantEase (Behdin et al., 2023, arXiv 2309.01885)", "calibration inputs; outputs inputs^2 operations a pass"},
     {"magnitude", "prune", "drop the smallest weights of each layer",
      "The floor(sparsity count) weights with the least |w| become 0; kept weights are stored with their positions.\n"
      "prune{criterion=\"magnitude\", sparsity=0.5}",

@@ -32,7 +32,7 @@ static void check_codes(const obq_case *c, const char *v) {
     p.zeros = base_calloc((size_t)c->rows, sizeof *p.zeros);
     float *q = base_calloc((size_t)n, sizeof *q);
     base_err err = {0};
-    if (!obq_quantize(&p, c->damp, &err)) {
+    if (!obq_quantize(&p, c->damp, false, &err)) {
         golden_verdict(c->f, v, NAN, NAN, false, err.text);
     } else {
         const uint8_t *theirs = golden_array(c->f, v, "code")->data;

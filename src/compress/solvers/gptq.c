@@ -298,29 +298,8 @@ bool gptq_solve(solver_problem *p, const gptq_options *o, int64_t *order, base_e
 
 // ---- as a solver of quantize ---------------------------------------------------------------------
 
-// One convolution group: its own rows and its own second moment.
-static bool solve_group(solver_problem *whole, const gptq_options *o, int64_t index, base_err *err) {
-    int64_t rows = whole->rows / whole->groups, first = index * rows, cols = whole->cols;
-    int64_t per_row = uniform_groups_per_row(cols, whole->grid.group);
-    solver_problem p = *whole;
-    p.rows = rows;
-    p.groups = 1;
-    p.r += first * cols;
-    p.h += index * cols * cols;
-    p.codes += first * cols;
-    if (p.mask) p.mask += first * cols;
-    if (!per_row) { // one scale for the whole tensor, found before: every row starts from a copy
-        p.scales = base_calloc((size_t)rows, 2 * sizeof *p.scales);
-        p.zeros = p.scales + rows;
-        for (int64_t r = 0; r < rows; r++) p.scales[r] = whole->scales[0], p.zeros[r] = whole->zeros[0];
-    } else {
-        p.scales += first * per_row;
-        p.zeros += first * per_row;
-    }
-    bool ok = gptq_solve(&p, o, NULL, err);
-    if (!per_row) free(p.scales);
-    if (!(whole->damping > p.damping)) whole->damping = p.damping; // the largest of all groups; NaN at first
-    return ok;
+static bool solve_group(solver_problem *p, void *options, base_err *err) {
+    return gptq_solve(p, options, NULL, err);
 }
 
 static bool solve(solver_problem *p, base_err *err) {
@@ -337,9 +316,7 @@ static bool solve(solver_problem *p, base_err *err) {
     // Groups that follow the order of processing would have to be stored with it; these are runs of columns.
     o.static_groups |= o.act_order;
     if (o.fitted && !solver_rtn.solve(p, err)) return false;
-    for (int64_t g = 0; g < p->groups; g++)
-        if (!solve_group(p, &o, g, err)) return false;
-    return true;
+    return solver_each_group(p, solve_group, &o, err);
 }
 
 const compress_solver solver_gptq = {

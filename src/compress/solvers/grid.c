@@ -41,9 +41,15 @@ BASE_CLONES static void encode_even(const float *x, int64_t count, float scale, 
         codes[i] = (uint8_t)(int)(round_even(clamp(x[i] / scale, -zero, top - zero)) + zero);
 }
 
+BASE_CLONES static void encode_real(const float *x, int64_t count, float scale, float zero, float top, uint8_t *codes) {
+    for (int64_t i = 0; i < count; i++) codes[i] = (uint8_t)(int)round_even(clamp(x[i] / scale + zero, 0, top));
+}
+
 void grid_encode(const grid_spec *g, grid_param p, const float *x, int64_t count, uint8_t *codes) {
     if (g->scheme == UNIFORM_SIGN) {
         for (int64_t i = 0; i < count; i++) codes[i] = x[i] >= 0;
+    } else if (g->scheme == UNIFORM_REAL) {
+        encode_real(x, count, p.scale, p.zero, (float)grid_max_code(g), codes);
     } else if (p.scale <= 0) {
         memset(codes, (int)p.zero, (size_t)count); // nothing but zeros in the group
     } else {
@@ -232,6 +238,7 @@ bool grid_fit(const grid_spec *g, const float *x, int64_t count, const base_job 
     switch ((enum uniform_scheme)g->scheme) {
     case UNIFORM_SYM:
     case UNIFORM_ASYM:
+    case UNIFORM_REAL: // its own solver moves the zero point off the whole number
         fit_even(g, x, count, job, p);
         break;
     case UNIFORM_SIGN:

@@ -79,6 +79,7 @@ static void row_close(row_state *s) {
 }
 
 static void row_begin(row_state *s, const float *w, const float *h, const double *inverse) {
+    BASE_CHECK(s->n > 0);
     for (int64_t i = 0; i < s->n; i++) s->w[i] = h[i * s->n + i] == 0 ? 0 : (double)w[i];
     memcpy(s->inverse, inverse, (size_t)(s->n * s->n) * sizeof *inverse);
     memset(s->done, 0, (size_t)s->n);
@@ -86,32 +87,63 @@ static void row_begin(row_state *s, const float *w, const float *h, const double
 
 // ---- quantisation --------------------------------------------------------------------------------
 
+// The grid of a column: its group's, or the row's.
+static grid_param grid_at(const solver_problem *p, int64_t row, int64_t col) {
+    int64_t group = p->grid.group > 0 && p->grid.group < p->cols ? p->grid.group : p->cols;
+    int64_t at = row * ((p->cols + group - 1) / group) + col / group;
+    return (grid_param){p->scales[at], p->zeros[at]};
+}
+
+static float round_to(const solver_problem *p, grid_param g, double w, uint8_t *code) {
+    float x = (float)w;
+    grid_encode(&p->grid, g, &x, 1, code);
+    return grid_value(&p->grid, g, *code);
+}
+
 static void quantize_row(const solver_problem *p, row_state *s, int64_t row) {
-    grid_param g = {p->scales[row], p->zeros[row]};
-    double limit = (double)g.scale / 2;
-    limit *= limit;
-    for (int64_t step = 0; step < s->n; step++) {
+    const uint8_t *mask = p->mask ? p->mask + row * s->n : NULL;
+    int64_t left = s->n;
+    for (int64_t i = 0; mask && i < s->n; i++)
+        if (!mask[i]) fix(s, i, 0), left--;
+    for (; left > 0; left--) {
         int64_t cheapest = -1, farthest = -1;
-        double least = INFINITY, most = limit;
+        double least = INFINITY, most = 0;
+        uint8_t code;
         for (int64_t i = 0; i < s->n; i++) {
             if (s->done[i]) continue;
-            float w = (float)s->w[i];
-            uint8_t code;
-            grid_encode(&p->grid, g, &w, 1, &code);
-            double off = s->w[i] - (double)grid_value(&p->grid, g, code), cost = off * off / s->inverse[i * s->n + i];
+            grid_param g = grid_at(p, row, i);
+            double off = s->w[i] - (double)round_to(p, g, s->w[i], &code), cost = off * off / s->inverse[i * s->n + i];
+            double limit = (double)g.scale * (double)g.scale / 4;
             if (cheapest < 0 || cost < least) least = cost, cheapest = i;
-            if (off * off > most * (1 + 1e-6)) most = off * off, farthest = i;
+            if (off * off > (most > limit ? most : limit) * (1 + 1e-6)) most = off * off, farthest = i;
         }
         int64_t pick = farthest >= 0 ? farthest : cheapest;
-        float w = (float)s->w[pick];
-        uint8_t code;
-        grid_encode(&p->grid, g, &w, 1, &code);
+        float value = round_to(p, grid_at(p, row, pick), s->w[pick], &code);
         p->codes[row * s->n + pick] = code;
-        fix(s, pick, (double)grid_value(&p->grid, g, code));
+        fix(s, pick, (double)value);
     }
 }
 
-bool obq_quantize(solver_problem *p, double damp, base_err *err) {
+// Grids of rows or groups, over the kept weights.
+static bool fit_grids(solver_problem *p, base_err *err) {
+    int64_t n = p->cols, group = p->grid.group > 0 && p->grid.group < n ? p->grid.group : n, at = 0;
+    float *kept = base_calloc((size_t)n, sizeof *kept);
+    bool ok = true;
+    for (int64_t r = 0; ok && r < p->rows; r++)
+        for (int64_t c = 0; ok && c < n; c += group, at++) {
+            int64_t count = 0;
+            for (int64_t i = c; i < n && i < c + group; i++)
+                if (!p->mask || p->mask[r * n + i]) kept[count++] = p->r[r * n + i];
+            grid_param g;
+            ok = grid_fit(&p->grid, kept, count, p->job, &g, err);
+            p->scales[at] = g.scale;
+            p->zeros[at] = g.zero;
+        }
+    free(kept);
+    return ok;
+}
+
+bool obq_quantize(solver_problem *p, double damp, bool fitted, base_err *err) {
     int64_t n = p->cols;
     if (n > OBQ_MOST_COLUMNS)
         return base_fail(err,
@@ -119,12 +151,7 @@ bool obq_quantize(solver_problem *p, double damp, base_err *err) {
                          p->layer, (long long)n, OBQ_MOST_COLUMNS);
     double *inverse = base_big_alloc((size_t)(n * n), sizeof *inverse, "the inverse of the second moment", err);
     bool ok = inverse && invert(p->layer, p->h, n, damp, inverse, &p->damping, p->job, err);
-    for (int64_t r = 0; ok && r < p->rows; r++) {
-        grid_param g;
-        ok = grid_fit(&p->grid, p->r + r * n, n, p->job, &g, err);
-        p->scales[r] = g.scale;
-        p->zeros[r] = g.zero;
-    }
+    ok = ok && (fitted || fit_grids(p, err));
     bool stopped = false;
 #ifdef _OPENMP
 #pragma omp parallel
@@ -321,3 +348,36 @@ bool obq_prune(obq_prune_problem *p, base_err *err) {
     base_big_free(inverse);
     return ok;
 }
+
+// ---- as a solver of quantize ---------------------------------------------------------------------------
+
+static bool solve_group(solver_problem *p, void *context, base_err *err) {
+    (void)context;
+    bool fitted = p->grid.group == GROUP_TENSOR;
+    solver_problem rows = *p;
+    if (fitted) rows.grid.group = GROUP_ROW;
+    bool ok = obq_quantize(&rows, solver_number(p, "damp", 0.01), fitted, err);
+    p->damping = rows.damping;
+    return ok;
+}
+
+static bool solve(solver_problem *p, base_err *err) {
+    // An embedding: within a row H is a multiple of 1, and nearest is the minimum. A scale of the tensor is rtn's.
+    if ((p->diagonal || p->grid.group == GROUP_TENSOR) && !solver_rtn.solve(p, err)) return false;
+    return p->diagonal || solver_each_group(p, solve_group, NULL, err);
+}
+
+const compress_solver solver_obq = {
+    .name = "obq",
+    .help = "the exact greedy order, every other weight of the row makes up for each error",
+    .about =
+        "Of the weights of a row still free the one with the least (w - q)^2 / [H^-1]_pp is rounded (one more than "
+        "half\n"
+        "a step off its grid goes first), the others move by -(w_p - q_p) / [H^-1]_pp [H^-1]_:p, and p leaves the\n"
+        "inverse. Group scales come from the weights before any is rounded. At most 2,048 inputs: use gptq above.\n"
+        "quantize{solver=\"obq\", bits=3}",
+    .source = "Optimal Brain Compression (Frantar, Singh, Alistarh, NeurIPS 2022, arXiv 2208.11580)",
+    .cost = "calibration inputs; outputs inputs^3 operations a layer",
+    .needs = COMPRESS_NEEDS_GRAM,
+    .solve = solve,
+};

@@ -6,8 +6,9 @@
 
 enum { OBQ_MOST_COLUMNS = 2048 }; // a row costs cols^3
 
-// Quantise on the grid in p->scales and p->zeros (one a row; fitted here). p->codes as for every solver.
-bool obq_quantize(solver_problem *p, double damp, base_err *err) BASE_MUST_USE;
+// Quantise on the grids in p->scales and p->zeros, of rows or groups of a row, fitted here unless `fitted` (one a row
+// then). Pruned weights (mask 0) become 0 before anything is rounded. p->codes as for every solver.
+bool obq_quantize(solver_problem *p, double damp, bool fitted, base_err *err) BASE_MUST_USE;
 
 typedef struct obq_prune_problem {
     const char *layer;

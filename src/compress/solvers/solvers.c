@@ -1,10 +1,12 @@
 // solvers: finding one by name, and turning the codes it chose into a stored term.
 #include "compress/layer.h"
+#include "compress/solvers/hqq.h"
 
 #include <math.h>
 #include <string.h>
 
-const compress_solver *const compress_solvers[] = {&solver_rtn, &solver_gptq, &solver_adaround};
+const compress_solver *const compress_solvers[] = {&solver_rtn, &solver_gptq, &solver_adaround, &solver_obq,
+                                                   &solver_hqq};
 const size_t compress_solver_count = sizeof compress_solvers / sizeof *compress_solvers;
 
 double solver_number(const solver_problem *p, const char *arg, double otherwise) {
@@ -29,12 +31,17 @@ bool solver_scales_fit(const solver_problem *p, int64_t count) {
     return true;
 }
 
-static bool solve(const compress_solver *s, solver_problem *p, int64_t count, base_err *err) {
+static bool solve_once(const compress_solver *s, solver_problem *p, base_err *err) {
     if (!s->solve(p, err)) return false;
+    return !solver_is(p, "refine", "cd") || refine_cd(p, (int64_t)solver_number(p, "passes", 0), err);
+}
+
+static bool solve(const compress_solver *s, solver_problem *p, int64_t count, base_err *err) {
+    if (!solve_once(s, p, err)) return false;
     if (!solver_scales_fit(p, count)) {
         base_log(p->job, BASE_INFO, "%s: scales do not fit f16, stored as f32", p->layer);
         p->grid.scale = NUM_F32;
-        if (!s->solve(p, err)) return false;
+        if (!solve_once(s, p, err)) return false;
     }
     for (int64_t i = 0; i < count; i++)
         if (!isfinite(p->scales[i]))
@@ -43,7 +50,15 @@ static bool solve(const compress_solver *s, solver_problem *p, int64_t count, ba
     return true;
 }
 
+static bool pack_real_zeros(const solver_problem *p, int64_t count, term *t, base_err *err) {
+    num_dtype dtype = hqq_zero_dtype(p->zeros, count);
+    void *out = term_blob_new(t, UNIFORM_ZEROS, dtype, count, err);
+    if (out) num_from_f32(dtype, p->zeros, out, (size_t)count);
+    return out != NULL;
+}
+
 static bool pack_zeros(const solver_problem *p, int64_t count, term *t, base_err *err) {
+    if (p->grid.scheme == UNIFORM_REAL) return pack_real_zeros(p, count, t, err);
     if (p->grid.scheme != UNIFORM_ASYM) return true;
     int64_t bytes = (int64_t)num_packed_bytes((size_t)count, (int)p->grid.bits);
     uint8_t *out = term_blob_new(t, UNIFORM_ZEROS, NUM_U8, bytes, err);

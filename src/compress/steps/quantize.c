@@ -5,7 +5,7 @@
 #include <string.h>
 
 static const base_arg args[] = {
-    {"solver", BASE_TEXT, 0, 0, 0, "rtn", "rtn|gptq|adaround", "how codes are chosen"},
+    {"solver", BASE_TEXT, 0, 0, 0, "rtn", "rtn|gptq|adaround|obq|hqq", "how codes are chosen"},
     {"bits", BASE_INT, 4, 1, 8, NULL, NULL, "bits a code; 1 with sym is the sign"},
     {"dtype", BASE_TEXT, 0, 0, 0, "int", "int|ternary",
      "grid: integers of `bits` bits, or -1, 0, 1 at 1.6 bits a weight"},
@@ -16,18 +16,43 @@ static const base_arg args[] = {
     {"range", BASE_TEXT, 0, 0, 0, "auto", "auto|absmax|minmax|mse",
      "range of the grid: extremes, or searched for the least error; auto: rtn takes absmax with sym, else minmax"},
     {"scale", BASE_TEXT, 0, 0, 0, "f16", "f16|bf16|f32", "stored type of scales (f32 where f16 cannot hold them)"},
-    {"damp", BASE_NUM, 0.01, 0, 10, NULL, NULL, "gptq: added to the diagonal of H, as a fraction of its mean"},
+    {"damp", BASE_NUM, 0.01, 0, 10, NULL, NULL, "gptq, obq: added to the diagonal of H, as a fraction of its mean"},
     {"block", BASE_INT, 128, 1, 1024, NULL, NULL, "gptq: columns between two updates of the rest"},
     {"order", BASE_TEXT, 0, 0, 0, "none", "none|act", "gptq: columns as they are, or by falling diagonal of H"},
     {"static", BASE_BOOL, 0, 0, 1, NULL, NULL, "gptq: group scales from the weights before any column is done"},
     {"iterations", BASE_INT, 2000, 1, 1000000, NULL, NULL, "adaround: steps of the optimiser"},
+    {"refine", BASE_TEXT, 0, 0, 0, "none", "none|cd",
+     "cd: coordinate descent on the codes afterwards, under the inputs' second moment"},
+    {"passes", BASE_INT, 8, 1, 1000, NULL, NULL, "refine: most passes over the columns"},
+    {"norm", BASE_NUM, 0.7, 0.1, 2, NULL, NULL, "hqq: norm of the error that is minimised"},
+    {"beta", BASE_NUM, 10, 1e-3, 1e6, NULL, NULL, "hqq: weight of the split between error and grid"},
+    {"turns", BASE_INT, 20, 0, 1000, NULL, NULL, "hqq: most turns over error and zero points"},
     {"pad", BASE_TEXT, 0, 0, 0, "short", "short|error",
      "groups that do not divide the row: a shorter last one, or an error"},
 };
 
 static unsigned needs(const compress_step *s) {
     const compress_solver *solver = compress_solver_find(compress_text(s, "solver"));
-    return solver ? solver->needs : 0;
+    unsigned refine = strcmp(compress_text(s, "refine"), "none") ? COMPRESS_NEEDS_GRAM : 0;
+    return solver ? solver->needs | refine : 0;
+}
+
+static bool is_given(const compress_step *s, const char *name) {
+    for (size_t i = 0; i < s->kind->arg_count; i++)
+        if (!strcmp(s->kind->args[i].name, name)) return s->value[i].given;
+    return false;
+}
+
+// hqq chooses its own grid.
+static bool check_hqq(const compress_step *s, base_err *err) {
+    static const char *const own[] = {"sym", "range", "dtype"};
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        if (is_given(s, own[i]))
+            return base_fail(err,
+                             "quantize: solver hqq has integers with a real zero point and their whole range; %s "
+                             "does not go with it",
+                             own[i]);
+    return true;
 }
 
 static bool check(const compress_step *s, base_err *err) {
@@ -35,6 +60,7 @@ static bool check(const compress_step *s, base_err *err) {
     bool group = compress_number(s, "group") > 0;
     if (!compress_solver_find(compress_text(s, "solver")))
         return base_fail(err, "quantize: there is no solver '%s'", compress_text(s, "solver"));
+    if (!strcmp(compress_text(s, "solver"), "hqq") && !check_hqq(s, err)) return false;
     if (!strcmp(gran, "group") && !group) return base_fail(err, "quantize: granularity group needs group > 0");
     if (group && (!strcmp(gran, "tensor") || !strcmp(gran, "channel")))
         return base_fail(err, "quantize: group=%g contradicts granularity %s", compress_number(s, "group"), gran);
@@ -92,7 +118,7 @@ static bool apply(const compress_step *s, layer *l, base_err *err) {
                         .damping = l->damping};
     if (!fit_groups(s, l, &p.grid, err)) return false;
     float *owned;
-    bool weighted = solver->needs & COMPRESS_NEEDS_GRAM;
+    bool weighted = needs(s) & COMPRESS_NEEDS_GRAM;
     bool ok = weighted ? layer_objective(l, &p.r, &owned, err) : layer_target(l, &p.r, &owned, err);
     term *t = ok ? solver_quantize(solver, &p, layer_kept(l), err) : NULL;
     base_big_free(owned);

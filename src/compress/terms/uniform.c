@@ -3,6 +3,7 @@
 //   asym     level = code - zero of the group (zero points packed with `bits` bits each)
 //   sign     level = 2 code - 1 (one bit)
 //   ternary  level = code - 1 (five codes to a byte)
+//   real     level = code - zero of the group, a real number (f16 or f32)
 // A group is `group` neighbouring inputs of a row (the last of a row may be shorter), a whole row, or the tensor.
 #include "compress/layer.h"
 
@@ -53,6 +54,20 @@ static bool check_scales(const term *t, int64_t count, base_err *err) {
     return true;
 }
 
+static bool check_real_zeros(const term *t, int64_t count, base_err *err) {
+    const term_blob *b = &t->blob[UNIFORM_ZEROS];
+    if (b->dtype != NUM_F32 && b->dtype != NUM_F16)
+        return base_fail(err, "zeros of a uniform term are %s, expected f32 or f16", num_dtypes[b->dtype].name);
+    if (!term_blob_is(t, UNIFORM_ZEROS, b->dtype, count, err)) return false;
+    size_t width = num_dtypes[b->dtype].bytes;
+    for (int64_t i = 0; i < count; i++) {
+        float z;
+        num_to_f32(b->dtype, (const uint8_t *)b->data + (size_t)i * width, &z, 1);
+        if (!isfinite(z)) return base_fail(err, "zero point %lld of a uniform term is not finite", (long long)i);
+    }
+    return true;
+}
+
 static bool check(const term *t, base_err *err) {
     int64_t bits = t->attr[UNIFORM_BITS], scheme = t->attr[UNIFORM_SCHEME];
     if ((scheme == UNIFORM_SIGN && bits != 1) || (scheme == UNIFORM_TERNARY && bits != 2))
@@ -61,7 +76,9 @@ static bool check(const term *t, base_err *err) {
     int64_t scales = uniform_scale_count(t->rows, t->cols, t->attr[UNIFORM_GROUP]);
     int64_t zeros = scheme == UNIFORM_ASYM ? (int64_t)num_packed_bytes((size_t)scales, (int)bits) : 0;
     return term_blob_is(t, UNIFORM_CODES, NUM_U8, (int64_t)uniform_code_bytes(t->stored, bits, scheme), err) &&
-           check_codes(t, err) && check_scales(t, scales, err) && term_blob_is(t, UNIFORM_ZEROS, NUM_U8, zeros, err);
+           check_codes(t, err) && check_scales(t, scales, err) &&
+           (scheme == UNIFORM_REAL ? check_real_zeros(t, scales, err)
+                                   : term_blob_is(t, UNIFORM_ZEROS, NUM_U8, zeros, err));
 }
 
 // The scale and the level of code 0 of one group.
@@ -85,6 +102,12 @@ static void group_param(const term *t, int64_t index, float *scale, float *base,
     case UNIFORM_TERNARY:
         *base = -1;
         break;
+    case UNIFORM_REAL: {
+        const term_blob *z = &t->blob[UNIFORM_ZEROS];
+        num_to_f32(z->dtype, (const uint8_t *)z->data + (size_t)index * num_dtypes[z->dtype].bytes, base, 1);
+        *base = -*base;
+        break;
+    }
     }
 }
 
@@ -168,7 +191,7 @@ static term *compact(const term *t, const uint8_t *keep, int64_t kept, base_err 
 }
 
 static void describe(const term *t, base_buf *b) {
-    static const char *const schemes[] = {"sym", "asym", "sign", "ternary"};
+    static const char *const schemes[] = {"sym", "asym", "sign", "ternary", "real"};
     int64_t scheme = t->attr[UNIFORM_SCHEME], group = t->attr[UNIFORM_GROUP];
     if (scheme == UNIFORM_TERNARY)
         base_buf_puts(b, "ternary");
@@ -181,7 +204,7 @@ static void describe(const term *t, base_buf *b) {
 const term_kind term_uniform = {
     .name = "uniform",
     .help = "integer codes on an even grid, a scale (and zero point) a group",
-    .attr = {{"bits", 1, 8, NULL}, {"scheme", 0, 3, "sym|asym|sign|ternary"}, {"group", -1, INT32_MAX, NULL}},
+    .attr = {{"bits", 1, 8, NULL}, {"scheme", 0, 4, "sym|asym|sign|ternary|real"}, {"group", -1, INT32_MAX, NULL}},
     .blob = {"codes", "scales", "zeros"},
     .element_wise = true,
     .check = check,

@@ -368,7 +368,7 @@ bool ui_runner_open(ui_app *app, base_err *err) {
     return true;
 }
 
-enum { PATIENCE = 3 }; // seconds a cancelled job gets before the program leaves without it
+enum { PATIENCE = 2 }; // seconds a cancelled job gets before the program leaves without it
 
 // A job that does not stop still uses everything we would free; the process ends with it. The history has each finished
 // layer already, and the terminal is given back.

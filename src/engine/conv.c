@@ -5,8 +5,9 @@
 // Values of a tile of patches (256 KiB).
 enum { TILE = 65536 };
 
+// Output rows whose columns make a tile.
 static int64_t tile_rows(const conv_shape *s) {
-    return op_max(1, op_min(s->oh * s->ow, op_max(16, TILE / s->k)));
+    return op_max(1, op_min(s->oh, TILE / (s->k * s->ow)));
 }
 
 // Images whose patches are multiplied together when planes are small.
@@ -16,7 +17,7 @@ static int64_t tile_images(const conv_shape *s) {
 
 size_t engine_conv2d_scratch(const engine_args *a) {
     const conv_shape s = conv_shape_of(a->node, &a->in_shape[0]);
-    const size_t backward = 2 * (size_t)(tile_rows(&s) * s.k);
+    const size_t backward = 2 * (size_t)(tile_rows(&s) * s.ow * s.k);
     size_t forward = (size_t)(tile_images(&s) * s.oh * s.ow * (s.k + s.og));
     if (conv_direct_fits(&s)) forward = conv_direct_scratch(&s) + (a->prepared ? 0 : conv_direct_packed(&s) + 16);
     return forward > backward ? forward : backward;
@@ -93,22 +94,22 @@ void engine_conv2d_forward(const engine_args *a) {
 void engine_conv2d_backward(const engine_args *a) {
     const conv_shape s = conv_shape_of(a->node, &a->in_shape[0]);
     const int64_t plane = s.h * s.w, positions = s.oh * s.ow, tile = tile_rows(&s);
-    float *patches = a->scratch, *dpatches = patches + tile * s.k;
+    float *columns = a->scratch, *dcolumns = columns + tile * s.ow * s.k;
     for (int64_t n = 0; n < s.n; n++)
         for (int64_t g = 0; g < s.groups; g++) {
             const int64_t in_at = (n * s.c + g * s.cg) * plane, w_at = g * s.og * s.k;
-            const float *dy = a->dout[0] + (n * s.oc + g * s.og) * positions;
-            for (int64_t p = 0; p < positions; p += tile) {
-                const int64_t rows = op_min(tile, positions - p);
+            for (int64_t y = 0; y < s.oh; y += tile) {
+                const int64_t end = op_min(y + tile, s.oh), count = (end - y) * s.ow;
+                const float *dy = a->dout[0] + (n * s.oc + g * s.og) * positions + y * s.ow;
                 if (a->dparam[0]) {
-                    conv_unfold(&s, a->in[0] + in_at, p, p + rows, patches);
-                    num_gemm1(false, false, s.og, s.k, rows, 1, dy + p, positions, patches, s.k, 1, a->dparam[0] + w_at,
+                    conv_columns(&s, a->in[0] + in_at, y, end, columns);
+                    num_gemm1(false, true, s.og, s.k, count, 1, dy, positions, columns, count, 1, a->dparam[0] + w_at,
                               s.k);
                 }
                 if (a->din[0]) {
-                    num_gemm1(true, false, rows, s.k, s.og, 1, dy + p, positions, a->param[0] + w_at, s.k, 0, dpatches,
-                              s.k);
-                    conv_fold_add(&s, dpatches, p, p + rows, a->din[0] + in_at);
+                    num_gemm1(true, false, s.k, count, s.og, 1, a->param[0] + w_at, s.k, dy, positions, 0, dcolumns,
+                              count);
+                    conv_columns_add(&s, dcolumns, y, end, a->din[0] + in_at);
                 }
             }
         }

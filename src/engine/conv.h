@@ -15,8 +15,9 @@ typedef struct conv_shape {
 conv_shape conv_shape_of(const model_node *node, const model_shape *in);
 // Patches of output positions [from, to) of one image and one group: rows [to - from, k]; x is the group's first plane.
 void conv_unfold(const conv_shape *s, const float *x, int64_t from, int64_t to, float *rows);
-// The reverse: adds rows to the planes they came from.
-void conv_fold_add(const conv_shape *s, const float *rows, int64_t from, int64_t to, float *dx);
+// The same of output rows [from, to), transposed: columns [k x (to - from) ow]; and back, added to dx.
+void conv_columns(const conv_shape *s, const float *x, int64_t from, int64_t to, float *columns);
+void conv_columns_add(const conv_shape *s, const float *columns, int64_t from, int64_t to, float *dx);
 
 // Direct convolution (conv_direct.c), for planes of at least one vector of positions.
 bool conv_direct_fits(const conv_shape *s);

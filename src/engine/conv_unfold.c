@@ -45,20 +45,58 @@ void conv_unfold(const conv_shape *s, const float *x, int64_t from, int64_t to, 
     }
 }
 
-void conv_fold_add(const conv_shape *s, const float *rows, int64_t from, int64_t to, float *dx) {
-    for (int64_t p = from; p < to; p++) {
-        const int64_t y0 = p / s->ow * s->sh - s->top, x0 = p % s->ow * s->sw - s->left;
-        for (int64_t c = 0; c < s->cg; c++)
-            for (int64_t i = 0; i < s->kh; i++, rows += s->kw) {
-                const int64_t y = y0 + i * s->dh;
-                if (y < 0 || y >= s->h) continue;
-                float *line = dx + (c * s->h + y) * s->w;
-                for (int64_t j = 0; j < s->kw; j++) {
-                    const int64_t at = x0 + j * s->dw;
-                    if (at >= 0 && at < s->w) line[at] += rows[j];
+// Columns [first, last) of an output row whose input column for kernel column j lies inside.
+static void inside(const conv_shape *s, int64_t j, int64_t *first, int64_t *last) {
+    const int64_t at = j * s->dw - s->left; // input column of output column 0
+    *first = op_min(s->ow, at < 0 ? (-at + s->sw - 1) / s->sw : 0);
+    *last = op_max(*first, op_min(s->ow, at < s->w ? (s->w - at + s->sw - 1) / s->sw : 0));
+}
+
+// One line of columns and back; both run along the width, which is what vectors can do.
+BASE_CLONES static void take_line(float *restrict to, const float *restrict line, int64_t step, int64_t count) {
+    if (step == 1)
+        for (int64_t i = 0; i < count; i++) to[i] = line[i];
+    else
+        for (int64_t i = 0; i < count; i++) to[i] = line[i * step];
+}
+
+BASE_CLONES static void give_line(float *restrict line, const float *restrict from, int64_t step, int64_t count) {
+    if (step == 1)
+        for (int64_t i = 0; i < count; i++) line[i] += from[i];
+    else
+        for (int64_t i = 0; i < count; i++) line[i * step] += from[i];
+}
+
+typedef enum direction { TAKE, GIVE } direction;
+
+// Every tap's line for output rows [from, to): columns [k x (to - from) ow].
+static void walk_columns(const conv_shape *s, float *x, int64_t from, int64_t to, float *columns, direction way) {
+    for (int64_t c = 0; c < s->cg; c++)
+        for (int64_t i = 0; i < s->kh; i++)
+            for (int64_t j = 0; j < s->kw; j++) {
+                int64_t first, last;
+                inside(s, j, &first, &last);
+                for (int64_t oy = from; oy < to; oy++, columns += s->ow) {
+                    const int64_t y = oy * s->sh - s->top + i * s->dh;
+                    const bool there = y >= 0 && y < s->h && first < last;
+                    if (way == TAKE && (!there || last - first < s->ow))
+                        memset(columns, 0, (size_t)s->ow * sizeof *columns);
+                    if (!there) continue;
+                    float *line = x + (c * s->h + y) * s->w + first * s->sw + j * s->dw - s->left;
+                    if (way == TAKE)
+                        take_line(columns + first, line, s->sw, last - first);
+                    else
+                        give_line(line, columns + first, s->sw, last - first);
                 }
             }
-    }
+}
+
+void conv_columns(const conv_shape *s, const float *x, int64_t from, int64_t to, float *columns) {
+    walk_columns(s, (float *)x, from, to, columns, TAKE);
+}
+
+void conv_columns_add(const conv_shape *s, const float *columns, int64_t from, int64_t to, float *dx) {
+    walk_columns(s, dx, from, to, (float *)columns, GIVE);
 }
 
 void engine_unfold(const model_node *node, const model_shape *in, const float *x, int64_t image, int64_t c0, int64_t cg,

@@ -30,12 +30,12 @@ bool engine_backward(const model *m, engine_weights w, const data_batch *batch, 
 typedef struct engine_stream engine_stream;
 engine_stream *engine_stream_open(const model *m, engine_weights w, const data_view *view, base_err *err) BASE_MUST_USE;
 void engine_stream_close(engine_stream *s);
-engine_stream *engine_stream_copy(const engine_stream *s, base_err *err) BASE_MUST_USE;  // shares nothing
+engine_stream *engine_stream_copy(const engine_stream *s, base_err *err) BASE_MUST_USE; // shares nothing
 // Use `w` for parameter `param` in nodes not yet run (the stream keeps the pointer).
 void engine_stream_set(engine_stream *s, int param, const float *w);
 // Run every node before `node`; values no later node needs are freed.
 bool engine_stream_advance(engine_stream *s, int node, base_job *job, base_err *err) BASE_MUST_USE;
-int64_t engine_stream_rows(const engine_stream *s, int node);  // rows of the layer's input matrix X (per group)
+int64_t engine_stream_rows(const engine_stream *s, int node); // rows of the layer's input matrix X (per group)
 // The input matrix X of a layer node in blocks, in order: linear: rows are positions (padding left out); conv2d:
 // unfolded patches of group `group` ordered [C/groups, kh, kw] as the weight; embedding: not available (see gram).
 // `visit` gets `rows` rows of `in` values and is called from this thread.
@@ -47,10 +47,12 @@ bool engine_stream_visit(engine_stream *s, int node, int64_t group, engine_visit
 bool engine_stream_gram(engine_stream *s, int node, float *h, base_job *job, base_err *err) BASE_MUST_USE;
 // sum ||W x - Wc xc||^2, sum ||W x||^2 and sum (W x).(Wc xc) over all rows, with x from `s` and xc from `c` (the same
 // stream for the own error). w and wc are [out x in] as stored.
-typedef struct engine_error { double difference, reference, product, compressed; } engine_error;
-bool engine_stream_error(engine_stream *s, engine_stream *c, int node, const float *w, const float *wc,
-                         engine_error *e, base_job *job, base_err *err) BASE_MUST_USE;
-size_t engine_stream_bytes(const engine_stream *s);  // activations now held
+typedef struct engine_error {
+    double difference, reference, product, compressed;
+} engine_error;
+bool engine_stream_error(engine_stream *s, engine_stream *c, int node, const float *w, const float *wc, engine_error *e,
+                         base_job *job, base_err *err) BASE_MUST_USE;
+size_t engine_stream_bytes(const engine_stream *s); // activations now held
 
 // ---- measuring ---------------------------------------------------------------------------------
 
@@ -62,32 +64,33 @@ bool engine_measure(const model *m, engine_weights w, engine_weights reference, 
 // ---- training ----------------------------------------------------------------------------------
 
 typedef struct engine_train_options {
-    char optimizer[16];        // "sgd" or "adamw"
+    char optimizer[16]; // "sgd" or "adamw"
     double rate, momentum, beta1, beta2, epsilon, weight_decay;
-    double warmup;             // fraction of the steps with a linearly rising rate; then a cosine to `final_rate` * rate
+    double warmup; // fraction of the steps with a linearly rising rate; then a cosine to `final_rate` * rate
     double final_rate;
-    double clip;               // global gradient norm; 0: none
+    double clip; // global gradient norm; 0: none
     double label_smoothing;
-    int64_t epochs, steps;     // steps > 0 wins
+    int64_t epochs, steps; // steps > 0 wins
     int64_t batch;
-    uint64_t seed;             // order of samples and augmentation
-    int shift;                 // images: random translation by up to this many pixels (zeros enter)
-    bool flip;                 // images: random mirror
-    double noise;              // images: standard deviation of added noise
+    uint64_t seed; // order of samples and augmentation
+    int shift;     // images: random translation by up to this many pixels (zeros enter)
+    bool flip;     // images: random mirror
+    double noise;  // images: standard deviation of added noise
     // Called on each batch after the built-in augmentation; may change x in place. NULL: none.
     bool (*augment)(void *context, data_batch *batch, int64_t step, base_err *err);
     void *augment_context;
 } engine_train_options;
-extern const base_arg engine_train_args[];  // the same as declared arguments, for train{} and the docs
+extern const base_arg engine_train_args[]; // the same as declared arguments, for train{} and the docs
 extern const size_t engine_train_arg_count;
 // Options from values[engine_train_arg_count] as base_arg_defaults and base_arg_set_* fill them; no augment hook.
 void engine_train_options_set(engine_train_options *options, const base_value *values);
-// Trains the weights of a created model in place. After each epoch (or every steps/20) measures `check` (may be NULL) and
-// keeps the best; on cancel the best so far stays and the status is BASE_CANCELLED. Emits train events.
+// Trains the weights of a created model in place. After each epoch (or every steps/20) measures `check` (may be NULL)
+// and keeps the best; on cancel the best so far stays and the status is BASE_CANCELLED. Emits train events.
 bool engine_train(model *m, const data_view *train, const data_view *check, const engine_train_options *options,
                   base_job *job, base_err *err) BASE_MUST_USE;
 
-// Text continued by a language model: greedy when temperature is 0. tokens[0..count) is the prompt; fills up to `limit`.
+// Text continued by a language model: greedy when temperature is 0. tokens[0..count) is the prompt; fills up to
+// `limit`.
 bool engine_generate(const model *m, engine_weights w, int32_t *tokens, int64_t *count, int64_t limit,
                      double temperature, uint64_t seed, base_job *job, base_err *err) BASE_MUST_USE;
 

@@ -99,10 +99,43 @@ bool layer_put_values(layer *l, term *values, base_err *err) {
     return true;
 }
 
+bool layer_refresh_floats(layer *l, base_err *err) {
+    const term *old = NULL;
+    for (int i = 0; i < l->term_count; i++)
+        if (!is_settled(l->terms[i])) old = l->terms[i];
+    if (!old) return true;
+    num_dtype dtype = (term_is_float(old) ? old : old->child[0])->blob[0].dtype;
+    const float *target;
+    float *owned = NULL;
+    term *t = layer_target(l, &target, &owned, err) ? term_dense_new(dtype, target, l->rows, l->cols, err) : NULL;
+    base_big_free(owned);
+    if (t && l->mask) {
+        term *full = t;
+        t = full->kind->compact(full, l->mask, layer_kept(l), err);
+        term_free(full);
+    }
+    return t && layer_put_values(l, t, err);
+}
+
 int64_t layer_bytes(const layer *l) {
     int64_t bytes = 0;
     for (int i = 0; i < l->term_count; i++) bytes += term_bytes(l->terms[i]);
     return bytes;
+}
+
+// Marks places that outliers fill: outliers taken out before a prune may stand where it pruned the rest.
+static bool clear_outliers(const layer *l, uint8_t *kept, base_err *err) {
+    uint8_t *mask = NULL;
+    bool ok = true;
+    for (int i = 0; ok && i < l->term_count; i++) {
+        if (!l->terms[i]->stays || !term_is_container(l->terms[i])) continue;
+        if (!mask) mask = base_big_alloc((size_t)(l->rows * l->cols), 1, "positions of outliers", err);
+        ok = mask && positions_mask(l->terms[i], mask, err);
+        for (int64_t k = 0; ok && k < l->rows * l->cols; k++)
+            if (mask[k]) kept[k] = 1;
+    }
+    base_big_free(mask);
+    return ok;
 }
 
 bool layer_check_mask(const layer *l, const float *decoded, base_err *err) {
@@ -113,13 +146,15 @@ bool layer_check_mask(const layer *l, const float *decoded, base_err *err) {
     bool ok = positions_mask(l->container, stored, err);
     if (ok && memcmp(stored, l->mask, (size_t)n))
         ok = base_fail(err, "%s: the stored positions are not those that prune kept", l->name);
-    base_big_free(stored);
+    bool exact = true;
     for (int i = 0; i < l->term_count; i++)
-        if (!l->terms[i]->kind->element_wise && !term_is_container(l->terms[i])) return ok;
-    for (int64_t i = 0; ok && i < n; i++)
-        if (!l->mask[i] && decoded[i] != 0)
+        exact = exact && (l->terms[i]->kind->element_wise || term_is_container(l->terms[i]));
+    ok = ok && clear_outliers(l, stored, err);
+    for (int64_t i = 0; exact && ok && i < n; i++)
+        if (!stored[i] && decoded[i] != 0)
             ok = base_fail(err, "%s: weight %lld was pruned but decodes to %g", l->name, (long long)i,
                            (double)decoded[i]);
+    base_big_free(stored);
     return ok;
 }
 

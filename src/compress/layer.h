@@ -59,7 +59,7 @@ typedef struct term_kind {
     void (*describe)(const term *t, base_buf *b);
 } term_kind;
 
-extern const term_kind term_dense, term_uniform, term_lowrank, term_sparse, term_masked;
+extern const term_kind term_dense, term_uniform, term_lowrank, term_sparse, term_masked, term_codebook;
 extern const term_kind *const term_kinds[];
 extern const size_t term_kind_count;
 
@@ -85,6 +85,13 @@ enum { GROUP_ROW = 0, GROUP_TENSOR = -1 };                   // group: inputs th
 int64_t uniform_groups_per_row(int64_t cols, int64_t group); // 0 for GROUP_TENSOR: one scale in all
 int64_t uniform_scale_count(int64_t rows, int64_t cols, int64_t group);
 size_t uniform_code_bytes(int64_t count, int64_t bits, int64_t scheme);
+
+// Codebook: value = book[code]. Attributes by position.
+enum { CODEBOOK_BITS, CODEBOOK_SCOPE };
+enum codebook_scope { CODEBOOK_ROW, CODEBOOK_LAYER };
+// With room for the codes (blob 0) and the values of all books (blob 1), to be filled in.
+term *term_codebook_new(int64_t rows, int64_t cols, int64_t stored, int64_t bits, int64_t scope, num_dtype dtype,
+                        base_err *err);
 
 // Packed codes: bits 1..8 little-endian as num_pack, or ternary digits five to a byte (first digit lowest).
 void codes_pack(const uint8_t *codes, int64_t count, int64_t bits, int64_t scheme, uint8_t *out);
@@ -182,10 +189,11 @@ term *solver_quantize(const compress_solver *s, solver_problem *p, int64_t kept,
 struct compress_context {
     const char *name;
     int64_t rows, cols, groups;
-    const float *w;  // the original weight
-    num_dtype dtype; // as stored in the file
-    bool diagonal;   // embedding: h holds counts of the rows
-    const float *h;  // second moment of the inputs, when a step asked for it
+    const float *w;      // the original weight
+    num_dtype dtype;     // as stored in the file
+    bool diagonal;       // embedding: h holds counts of the rows
+    const float *h;      // second moment of the inputs, when a step asked for it
+    const float *fisher; // [rows x cols] sum of squared gradients, when a step asked for it
     term *terms[TERM_MAX_TERMS];
     int term_count;
     uint8_t *mask;   // 1 = kept, of the container below; NULL: nothing pruned
@@ -215,12 +223,15 @@ bool layer_objective(const layer *l, const float **target, float **owned, base_e
 // Where a step's values go: into the container of a pruned layer, else a term of their own. `values` is compact when
 // the layer has a mask. Takes ownership of `values`, also on failure.
 bool layer_put_values(layer *l, term *values, base_err *err) BASE_MUST_USE;
+// Float values not yet quantised are made anew from what the other terms leave over now.
+bool layer_refresh_floats(layer *l, base_err *err) BASE_MUST_USE;
 int64_t layer_kept(const layer *l);
 int64_t layer_bytes(const layer *l);
-// The mask still holds: the container stores it unchanged, and, where every term is element-wise, pruned weights are 0.
+// The mask still holds: the container stores it unchanged, and, where every term is element-wise, pruned weights are 0
+// (but for outliers that were taken out before).
 bool layer_check_mask(const layer *l, const float *decoded, base_err *err) BASE_MUST_USE;
 
-extern const compress_step_kind step_quantize, step_prune, step_lowrank, step_keep;
+extern const compress_step_kind step_quantize, step_prune, step_lowrank, step_keep, step_codebook, step_outliers;
 // Sets mask to 0 for the `count` smallest |score|; entries that are 0 already come first; ties go in order.
 void prune_select(const float *score, int64_t n, int64_t count, uint8_t *mask);
 // How many weights each matrix loses when `fraction` of all of them together goes, by magnitude; ties in order.

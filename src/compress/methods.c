@@ -87,6 +87,24 @@ const compress_method compress_methods[] = {
      "The n largest |w| of every run of m inputs of a row stay; positions take ceil(log2 m) bits each (or a bitmap\n"
      "where that is smaller). prune{n=2, m=4}",
      "Mishra et al., Accelerating Sparse Deep Neural Networks (arXiv 2104.08378)", "no data; one pass"},
+    {"squeezellm", "codebook", "sensitivity-weighted codebooks, and the most sensitive weights by themselves",
+     "outliers{criterion=\"fisher\", fraction=0.0005} and outliers{criterion=\"magnitude\", fraction=0.0045}, then\n"
+     "codebook{bits=3, weight=\"fisher\"}: each row's book minimises sum F_i (w_i - book[code_i])^2, F_i the sum of "
+     "the\n"
+     "squared gradients of the loss. Books here are the exact optimum of each row.",
+     "SqueezeLLM (Kim et al., ICML 2024, arXiv 2306.07629)",
+     "a backward pass for each of `samples` calibration samples"},
+    {"kmeans", "codebook", "one book of values a layer or row, by k-means",
+     "Minimises sum (w_i - book[code_i])^2. codebook{bits=4, scope=\"layer\"}",
+     "Deep Compression (Han, Mao, Dally, ICLR 2016, arXiv 1510.00149), section 3; exact in one dimension: Wang and "
+     "Song, "
+     "The R Journal 3/2, 2011",
+     "no data; a sort and Lloyd's turns, or 2^bits n log n operations (exact)"},
+    {"spqr", "outliers", "outliers kept apart, the rest in small groups by gptq",
+     "W ~ sparse + Q(W - sparse): the weights with the largest w^2 / [H^-1]_ii stay floats.\n"
+     "rule(\".*\", outliers{criterion=\"obs\", fraction=0.01}, quantize{solver=\"gptq\", bits=3, group=16})",
+     "SpQR (Dettmers et al., ICLR 2024, arXiv 2306.03078), with scales as floats",
+     "calibration inputs; as gptq, twice"},
     {"svd", "lowrank", "truncated singular value decomposition of the weight (or remainder)",
      "The U V of rank r with the least ||R - U V||^2. lowrank{method=\"svd\", fraction=0.5, factors=\"f16\"}",
      "Eckart and Young, Psychometrika 1936", "no data; O(out in min(out, in))"},

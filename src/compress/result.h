@@ -26,6 +26,14 @@ const model_tensor *result_tensor(const model *m, const model_layer *l);
 // Name, kind, shape, sizes; every figure NaN or 0.
 base_layer_row result_row(const model *m, int layer, int index);
 
+// ---- squared gradients (fisher.c) ------------------------------------------------------------------
+
+// For each layer whose rule has a step that needs them (rule [layer_count] as of compress_match): [out x in], else
+// NULL; *fisher itself is NULL when no step does. The caller frees with fisher_free.
+bool fisher_make(const model *m, const compress_plan *plan, const int *rule, float ***fisher, base_job *job,
+                 base_err *err) BASE_MUST_USE;
+void fisher_free(const model *m, float **fisher);
+
 // ---- figures of a layer (measure.c) ----------------------------------------------------------------
 
 // The samples a run carries along: with the original weights, and with the compressed prefix (the same stream as long

@@ -14,6 +14,7 @@ typedef struct walk {
     compress_result *r;
     int *rule;             // [layer_count]
     int64_t **prune_count; // [layer_count] -> [steps of the rule], -1 where nothing is planned; NULL: none
+    float **fisher;        // [layer_count] squared gradients of the layers that need them; NULL: none does
     measure_streams s;
     double began;
 } walk;
@@ -166,6 +167,7 @@ static bool run_steps(walk *w, int i, const float *h, base_layer_row *row, base_
                .cols = ml->in,
                .groups = ml->groups,
                .h = h,
+               .fisher = w->fisher ? w->fisher[i] : NULL,
                .damping = NAN,
                .w = w->m->weights[ml->weight],
                .dtype = result_tensor(w->m, ml)->t.dtype,
@@ -270,9 +272,12 @@ static bool run(walk *w, base_err *err) {
     bool graph = w->m->graph != NULL;
     if (!graph && w->plan->calib)
         base_log(w->job, BASE_INFO, "%s has no graph: output errors are not measured", w->m->name);
+    if (!fisher_make(w->m, w->plan, w->rule, &w->fisher, w->job, err)) return false;
     bool ok = measure_open(w->m, graph ? w->plan->calib : NULL, graph ? w->plan->held : NULL, &w->s, err) &&
               walk_layers(w, err);
     measure_close(&w->s);
+    fisher_free(w->m, w->fisher);
+    w->fisher = NULL;
     return ok;
 }
 

@@ -7,7 +7,9 @@
 
 static int64_t tensor_bytes(const model *m, const model_layer *l) {
     int index = m->graph ? m->param_tensor[l->weight] : l->weight;
-    return index >= 0 ? (int64_t)m->tensors->items[index].bytes : 0;
+    if (index < 0) return 0;
+    const model_tensor *t = &m->tensors->items[index];
+    return (int64_t)(t->packed ? t->packed : t->bytes);
 }
 
 static const char *tensor_name(const model *m, const model_layer *l) {

@@ -22,6 +22,7 @@ typedef struct packed_layer {
     model_shape shape;
     int64_t rows, cols;
     float *decoded;
+    int64_t bytes; // of its terms in the file
 } packed_layer;
 
 bool compress_is_packed(const model_tensors *t) {
@@ -179,6 +180,7 @@ static bool read_terms(reader *r, const json_t *o, packed_layer *l, base_err *er
         ok = base_fail(err, "its arrays take %lld bytes, the description says %lld", (long long)stored,
                        (long long)json_integer_value(bytes));
     if (ok) ok = (l->decoded = base_big_alloc((size_t)size[2], sizeof(float), "a decoded weight", err)) != NULL;
+    l->bytes = stored;
     ok = ok && terms_decode(read, count, l->rows, l->cols, l->decoded, err);
     if (ok && !num_all_finite(l->decoded, (size_t)size[2])) ok = base_fail(err, "its terms decode to NaN or Inf");
     for (int i = 0; i < count; i++) term_free(read[i]);
@@ -233,6 +235,7 @@ static void replace(model_tensors *t, const bool *claimed, packed_layer *layers,
     for (size_t i = 0; i < count; i++) {
         model_tensors_put(t, layers[i].tensor, NUM_F32, layers[i].shape.ndim, layers[i].shape.dim, layers[i].decoded);
         layers[i].decoded = NULL;
+        ((model_tensor *)model_tensors_find(t, layers[i].tensor))->packed = (size_t)layers[i].bytes;
     }
 }
 

@@ -130,6 +130,7 @@ typedef struct model_tensor {
     num_tensor t;     // data points into a map or into owned memory
     size_t bytes;     // stored bytes
     bool graph_order; // put by model_tensors_put: laid out as the graph has it, never transposed
+    size_t packed;    // bytes that its packed form takes in the file; 0: it is stored as it is
 } model_tensor;
 
 // What a checkpoint file holds. safetensors (one file, or shards through model.safetensors.index.json), npz.

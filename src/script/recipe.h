@@ -77,6 +77,8 @@ void recipe_warn_uses(lua_State *L, const recipe_view *view, const char *functio
 // missing or outside the folders a recipe may read. `function` and `what` are for messages.
 const char *recipe_read_path(lua_State *L, const char *function, const char *path);
 bool recipe_may_read(lua_State *L, const char *path);
+// After a stop: saves the finished layers of net, or its best weights so far, as out/RECIPE-stopped.safetensors.
+void recipe_keep_stopped(lua_State *L, recipe_model *net);
 // Where save(net, path) writes: below the out folder, or raises. Pushes it.
 const char *recipe_out_path(lua_State *L, const char *path);
 

@@ -2,6 +2,7 @@
 // written.
 #include "script/recipe.h"
 
+#include <ctype.h>
 #include <fcntl.h>
 #include <jansson.h>
 #include <stdlib.h>
@@ -141,6 +142,33 @@ static int api_save(lua_State *L) {
     lua_pushinteger(L, saved.header_bytes);
     lua_setfield(L, -2, "header_bytes");
     return 1;
+}
+
+// Stopping keeps what is finished: the layers compressed so far, or the best weights of a training, go to a file that
+// says what it is. Trouble in writing it is logged; the run ends as stopped either way.
+void recipe_keep_stopped(lua_State *L, recipe_model *net) {
+    const recipe_run *run = recipe_of(L);
+    if (run->options->no_save) return;
+    char name[96];
+    size_t n = 0;
+    for (const char *c = run->recipe->name; *c && n < 64; c++)
+        name[n++] = isalnum((unsigned char)*c) || *c == '-' || *c == '_' ? *c : '-';
+    snprintf(name + n, sizeof name - n, "-stopped.safetensors");
+    const char *full = recipe_out_path(L, name);
+    compress_saved saved = {0};
+    base_err err = {0};
+    if (!write_net(L, net, full, 0, &saved, &err)) {
+        base_log(run->job, BASE_WARN, "what was finished could not be kept: %s", err.text);
+        return;
+    }
+    base_log(run->job, BASE_INFO, "stopped: %s",
+             net->result ? "the layers finished so far are kept, the others as they were"
+                         : "the best weights so far are kept");
+    base_emit(run->job, (base_event){.kind = BASE_EV_SAVED,
+                                     .text = full,
+                                     .hash = saved.hash,
+                                     .done = saved.file_bytes,
+                                     .of = saved.header_bytes});
 }
 
 const luaL_Reg recipe_save_functions[] = {{"save", api_save}, {NULL, NULL}};

@@ -197,6 +197,7 @@ static int api_train(lua_State *L) {
     base_err err = {0};
     bool ok = engine_train(net->m, train->v, check && check->v ? check->v : NULL, &options, recipe_of(L)->job, &err);
     snprintf(net->trained_on, sizeof net->trained_on, "%s", train->v->set->name);
+    if (!ok && err.status == BASE_CANCELLED) recipe_keep_stopped(L, net);
     recipe_done(L, ok, &err);
     lua_settop(L, 1);
     return 1;

@@ -66,6 +66,12 @@ void recipe_warn_uses(lua_State *L, const recipe_view *view, const char *functio
 
 // ---- compress(net, { ... }) --------------------------------------------------------------------
 
+static bool finished_layers(const compress_result *r) {
+    for (int i = 0; i < compress_row_count(r); i++)
+        if (compress_row(r, i)->steps[0]) return true;
+    return false;
+}
+
 static int api_compress(lua_State *L) {
     recipe_work(L, "compress");
     lua_settop(L, 2);
@@ -76,6 +82,7 @@ static int api_compress(lua_State *L) {
     net->result = NULL;
     base_err err = {0};
     bool ok = compress_run(net->m, plan, recipe_of(L)->job, &net->result, &err);
+    if (!ok && err.status == BASE_CANCELLED && net->result && finished_layers(net->result)) recipe_keep_stopped(L, net);
     recipe_done(L, ok, &err);
     lua_settop(L, 1);
     return 1;

@@ -1,0 +1,213 @@
+// The commands as a user types them: what they print, their exit codes, what they leave behind when stopped or killed.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include <jansson.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../support/support.h"
+
+static char program[4096];
+
+// This program is BUILD/tests/cli/test_commands; the one under test is BUILD/vise.
+static void find_program(void) {
+    ssize_t n = readlink("/proc/self/exe", program, sizeof program - 8);
+    if (n < 0) abort();
+    program[n] = 0;
+    for (int up = 0; up < 3; up++) *strrchr(program, '/') = 0;
+    strcat(program, "/vise");
+}
+
+// Standard output of `vise arguments`; the exit code must be `code`. Caller frees.
+static char *vise(int code, const char *arguments) {
+    char command[8192];
+    const char *state = support_temp_path("state");
+    snprintf(command, sizeof command, "cd %s && XDG_STATE_HOME=%s timeout 100 %s %s 2> %s < /dev/null", support_tree(),
+             state, program, arguments, support_temp_path("errors.txt"));
+    char *out = NULL;
+    int got = support_run(command, &out);
+    if (got != code) {
+        char *said = support_read(support_temp_path("errors.txt"), NULL);
+        print_error("vise %s: exit code %d, expected %d\n%s%s\n", arguments, got, code, out, said);
+        free(said);
+    }
+    assert_int_equal(got, code);
+    return out;
+}
+
+static void says(int code, const char *arguments, const char *expected) {
+    char *out = vise(code, arguments);
+    if (!strstr(out, expected)) print_error("vise %s printed no '%s':\n%s\n", arguments, expected, out);
+    assert_non_null(strstr(out, expected));
+    free(out);
+}
+
+static void test_help(void **state) {
+    (void)state;
+    says(0, "--help", "vise run RECIPE");
+    says(0, "--version", "vise ");
+    says(0, "help run", "--set NAME=VALUE");
+    const char *const commands[] = {"run", "recipes", "info", "eval", "methods", "history", "replay"};
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+        char arguments[64];
+        snprintf(arguments, sizeof arguments, "%s --help", commands[i]);
+        says(0, arguments, "Exit codes: 0 done, 1 failed, 2 wrong usage, 130 stopped.");
+    }
+}
+
+static void test_tables(void **state) {
+    (void)state;
+    says(0, "methods", "quantize");
+    says(0, "methods quantize", "Arguments:");
+    says(0, "methods gptq", "arXiv 2210.17323");
+    says(0, "recipes", "w4-group");
+    says(0, "recipes w4", "param(\"bits\"");
+    says(0, "info data/models/digits-cnn.safetensors", "architecture cnn");
+    says(0, "eval data/models/digits-cnn.safetensors", "top-1 9");
+    says(0, "eval data/models/digits-mlp.safetensors data/digits --part select", "digits/select");
+}
+
+// Every line of --json is an object with an event; the last one says how it ended.
+static void test_json(void **state) {
+    (void)state;
+    char command[4200];
+    snprintf(command, sizeof command, "run w4 --json --no-history --out %s", support_temp_path("json"));
+    char *out = vise(0, command);
+    int lines = 0, layers = 0;
+    char last[32] = "";
+    for (char *line = strtok(out, "\n"); line; line = strtok(NULL, "\n")) {
+        json_error_t trouble;
+        json_t *o = json_loads(line, JSON_REJECT_DUPLICATES, &trouble);
+        assert_non_null(o);
+        const char *event = json_string_value(json_object_get(o, "event"));
+        assert_non_null(event);
+        layers += strcmp(event, "layer_end") == 0;
+        snprintf(last, sizeof last, "%s", event);
+        lines++;
+        json_decref(o);
+    }
+    assert_true(lines > 10 && layers == 5);
+    assert_string_equal(last, "run_end");
+    free(out);
+}
+
+// Size in the file system = tensors + header as reported; packed layers say what they take in the file.
+static void test_run_info_replay(void **state) {
+    (void)state;
+    char path[4096], command[4200];
+    snprintf(path, sizeof path, "%s/w4.safetensors", support_temp_path("saved"));
+    snprintf(command, sizeof command, "run w4 --set bits=3 --out %s", support_temp_path("saved"));
+    says(0, command, "recorded as run");
+    size_t bytes;
+    free(support_read(path, &bytes));
+    snprintf(command, sizeof command, "info %s --json", path);
+    char *out = vise(0, command);
+    json_error_t trouble;
+    json_t *o = json_loads(out, 0, &trouble), *layer;
+    assert_non_null(o);
+    int64_t tensors = json_integer_value(json_object_get(o, "bytes")),
+            header = json_integer_value(json_object_get(o, "header_bytes"));
+    assert_int_equal(tensors + header, bytes);
+    size_t i;
+    int64_t sum = 0;
+    json_array_foreach(json_object_get(o, "layers"), i, layer) {
+        int64_t b = json_integer_value(json_object_get(layer, "bytes")),
+                w = json_integer_value(json_object_get(layer, "weights"));
+        assert_true(b * 8 >= w * 3 && b < w); // three bits and the scales
+        sum += b;
+    }
+    assert_true(sum > 0 && sum < tensors);
+    json_decref(o);
+    free(out);
+    snprintf(command, sizeof command, "eval %s", path);
+    says(0, command, "top-1 ");
+    says(0, "history", "w4");
+    says(0, "history 1", "{\"bits\":3");
+    says(0, "replay 1", "1 of 1 files have the recorded bytes");
+    says(0, "history 1 --json", "\"output_hash\"");
+}
+
+// The same bytes at one thread and two.
+static void test_threads(void **state) {
+    (void)state;
+    char command[4200], a[4096], b[4096];
+    for (int threads = 1; threads <= 2; threads++) {
+        snprintf(command, sizeof command, "run low-rank-then-w4 --threads %d --no-history --out %s", threads,
+                 support_temp_path(threads == 1 ? "one" : "two"));
+        free(vise(0, command));
+    }
+    snprintf(a, sizeof a, "%s/low-rank-then-w4.safetensors", support_temp_path("one"));
+    snprintf(b, sizeof b, "%s/low-rank-then-w4.safetensors", support_temp_path("two"));
+    assert_true(support_same_files(a, b));
+}
+
+// Start a long training, wait for its first line, send the signal; the exit status of the process.
+static int interrupted(int signal_number, const char *out_folder) {
+    int lines[2];
+    assert_int_equal(pipe(lines), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        dup2(lines[1], STDOUT_FILENO);
+        if (!freopen("/dev/null", "w", stderr)) _exit(99);
+        setenv("XDG_STATE_HOME", support_temp_path("state"), 1);
+        execl(program, "vise", "run", "train-digits-mlp", "--set", "epochs=1000", "--out", out_folder, (char *)NULL);
+        _exit(98);
+    }
+    close(lines[1]);
+    // "best so far" on a line: there is something to keep.
+    FILE *f = fdopen(lines[0], "r");
+    char line[1024];
+    while (fgets(line, sizeof line, f))
+        if (strstr(line, "best so far")) break;
+    kill(child, signal_number);
+    while (fgets(line, sizeof line, f)) {}
+    fclose(f);
+    int status;
+    waitpid(child, &status, 0);
+    return status;
+}
+
+static void test_stop_keeps_what_is_finished(void **state) {
+    (void)state;
+    char out[4096], file[4200];
+    snprintf(out, sizeof out, "%s", support_temp_path("stopped"));
+    int status = interrupted(SIGINT, out);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 130);
+    assert_int_equal(support_count_entries(out), 1);
+    snprintf(file, sizeof file, "eval %s/train-digits-mlp-stopped.safetensors data/digits", out);
+    says(0, file, "top-1 ");
+    says(0, "history --limit 1", "cancelled");
+}
+
+static void test_kill_leaves_nothing(void **state) {
+    (void)state;
+    char out[4096];
+    snprintf(out, sizeof out, "%s", support_temp_path("killed"));
+    int status = interrupted(SIGKILL, out);
+    assert_true(WIFSIGNALED(status));
+    if (access(out, F_OK) == 0) assert_int_equal(support_count_entries(out), 0);
+    says(0, "history --limit 1", "killed");
+}
+
+int main(void) {
+    find_program();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_help),
+        cmocka_unit_test(test_tables),
+        cmocka_unit_test(test_json),
+        cmocka_unit_test(test_run_info_replay),
+        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_stop_keeps_what_is_finished),
+        cmocka_unit_test(test_kill_leaves_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -10,7 +10,7 @@
 
 // ---- terms -------------------------------------------------------------------------------------
 
-enum { TERM_MAX_ATTR = 3, TERM_MAX_BLOB = 3, TERM_MAX_CHILD = 16, TERM_MAX_TERMS = 64, TERM_MAX_DEPTH = 4 };
+enum { TERM_MAX_ATTR = 6, TERM_MAX_BLOB = 6, TERM_MAX_CHILD = 16, TERM_MAX_TERMS = 64, TERM_MAX_DEPTH = 4 };
 enum { TERM_MAX_NAME = 4096 };    // longest tensor name accepted, bytes
 enum { TERM_PARALLEL = 1 << 15 }; // values from which a loop over rows is worth a second thread
 
@@ -42,6 +42,7 @@ typedef struct term {
 typedef struct term_kind {
     const char *name, *help;
     term_attr attr[TERM_MAX_ATTR]; // unused ones have a NULL name
+    unsigned optional;             // bit i: attribute i is not written when 0, and 0 when absent
     const char *blob[TERM_MAX_BLOB];
     int min_child, max_child;
     bool element_wise; // stores one value per (kept) weight: prune can mask it
@@ -59,7 +60,7 @@ typedef struct term_kind {
     void (*describe)(const term *t, base_buf *b);
 } term_kind;
 
-extern const term_kind term_dense, term_uniform, term_lowrank, term_sparse, term_masked, term_codebook;
+extern const term_kind term_dense, term_uniform, term_table, term_lowrank, term_sparse, term_masked, term_codebook;
 extern const term_kind *const term_kinds[];
 extern const size_t term_kind_count;
 
@@ -78,9 +79,9 @@ term *term_dense_new(num_dtype dtype, const float *values, int64_t rows, int64_t
 term *term_lowrank_new(term *u, term *v); // takes ownership; u [rows x r], v [r x cols]
 
 // Uniform: value = scale * level(code). Attributes by position.
-enum { UNIFORM_BITS, UNIFORM_SCHEME, UNIFORM_GROUP };
+enum { UNIFORM_BITS, UNIFORM_SCHEME, UNIFORM_GROUP, UNIFORM_FORM };
 enum uniform_scheme { UNIFORM_SYM, UNIFORM_ASYM, UNIFORM_SIGN, UNIFORM_TERNARY, UNIFORM_REAL };
-enum { UNIFORM_CODES, UNIFORM_SCALES, UNIFORM_ZEROS };
+enum { UNIFORM_CODES, UNIFORM_SCALES, UNIFORM_ZEROS, UNIFORM_OUTER };
 enum { GROUP_ROW = 0, GROUP_TENSOR = -1 };                   // group: inputs that share a scale
 int64_t uniform_groups_per_row(int64_t cols, int64_t group); // 0 for GROUP_TENSOR: one scale in all
 int64_t uniform_scale_count(int64_t rows, int64_t cols, int64_t group);
@@ -92,6 +93,29 @@ enum codebook_scope { CODEBOOK_ROW, CODEBOOK_LAYER };
 // With room for the codes (blob 0) and the values of all books (blob 1), to be filled in.
 term *term_codebook_new(int64_t rows, int64_t cols, int64_t stored, int64_t bits, int64_t scope, num_dtype dtype,
                         base_err *err);
+
+// How scales are stored (terms/scales.c): as floats; as e8m0 powers of two (OCP MX); as e4m3 times one float a tensor
+// (NVFP4); doubly quantised (QLoRA): 8-bit codes around the mean, a float each 256; super-blocks (k-quants): 6-bit
+// codes with an f16 each 16. Forms from SCALE_DOUBLE on are made of all scales together, after the solver.
+enum scale_form { SCALE_PLAIN, SCALE_E8M0, SCALE_E4M3, SCALE_DOUBLE, SCALE_SUPER };
+#define SCALE_FORMS "plain|e8m0|e4m3|double|super"
+typedef struct scale_place { // which blobs of a term hold them
+    int codes, outer;
+    int64_t form;
+} scale_place;
+bool scales_check(const term *t, scale_place at, int64_t count, base_err *err);
+float scales_at(const term *t, scale_place at, int64_t index);
+bool scales_store(term *t, scale_place at, num_dtype plain, const float *scales, int64_t count, float outer,
+                  base_err *err) BASE_MUST_USE;
+// The scale as stored, for the forms that stand alone (all but double and super).
+float scales_round(int64_t form, num_dtype plain, float outer, float scale);
+void scales_describe(int64_t form, base_buf *b);
+bool term_blob_copy(const term *from, term *to, int index, base_err *err) BASE_MUST_USE;
+
+// Table: value = scale * level[code] of a data type (types/types.h). Attributes and blobs by position. `split`: a scale
+// of its own for codes of negative levels, all of them after those of the positive ones.
+enum { TABLE_KIND, TABLE_BITS, TABLE_MANTISSA, TABLE_GROUP, TABLE_FORM, TABLE_SPLIT };
+enum { TABLE_CODES, TABLE_SCALES, TABLE_LEVELS, TABLE_OUTER };
 
 // Packed codes: bits 1..8 little-endian as num_pack, or ternary digits five to a byte (first digit lowest).
 void codes_pack(const uint8_t *codes, int64_t count, int64_t bits, int64_t scheme, uint8_t *out);
@@ -118,24 +142,38 @@ bool positions_mask(const term *t, uint8_t *mask, base_err *err) BASE_MUST_USE;
 
 // ---- grids: the data types a quantiser rounds to -------------------------------------------------
 
+typedef struct grid_table grid_table; // types/types.h
+enum grid_search { SEARCH_NONE, SEARCH_FAST, SEARCH_GOLDEN, SEARCH_PERCENTILE, SEARCH_IMATRIX };
+
 typedef struct grid_spec {
-    int64_t bits, scheme; // enum uniform_scheme
-    int64_t group;        // inputs that share a scale, GROUP_ROW, GROUP_TENSOR
-    bool mse;             // search the range, else the closed form of the scheme
-    bool absmax;          // sym without mse: the largest |w| is a level, max|w| / (2^(b-1) - 1)
-    num_dtype scale;      // stored type of scales
+    int64_t bits, scheme;    // enum uniform_scheme
+    int64_t group;           // inputs that share a scale, GROUP_ROW, GROUP_TENSOR
+    bool mse;                // search the range, else the closed form of the scheme
+    bool absmax;             // sym without mse: the largest |w| is a level, max|w| / (2^(b-1) - 1)
+    num_dtype scale;         // stored type of scales
+    const grid_table *table; // levels that are not even: bits and scheme mean nothing then; NULL: even
+    bool split;              // table: grid_param.zero is the scale of negative values
+    int64_t form;            // enum scale_form
+    float outer;             // SCALE_E4M3: the tensor's scale (solver_quantize sets it)
+    int64_t search;          // enum grid_search, a range search other than mse
+    float percentile;        // SEARCH_PERCENTILE: of |w|, 0..100
 } grid_spec;
 typedef struct grid_param {
     float scale, zero;
 } grid_param;
+// Every scheme a solver may be given is used through the functions below; those that need even levels ask this.
+bool grid_is_even(const grid_spec *g);
 
 // Scale and zero point for `count` finite values (the scale already rounded to its stored type). Stops early, with any
 // result, when the job is cancelled: callers look at base_go_on afterwards.
 bool grid_fit(const grid_spec *g, const float *x, int64_t count, const base_job *job, grid_param *p,
               base_err *err) BASE_MUST_USE;
+// The same where errors count by `weight` (the diagonal of H at these columns; NULL: all the same).
+bool grid_fit_weighted(const grid_spec *g, const float *x, const float *weight, int64_t count, const base_job *job,
+                       grid_param *p, base_err *err) BASE_MUST_USE;
 void grid_encode(const grid_spec *g, grid_param p, const float *x, int64_t count, uint8_t *codes);
 // The largest code; the value of a code is p.scale * (code - p.zero) (zero a whole number, or real), for signs p.scale
-// * (2 code - 1).
+// * (2 code - 1), for tables p.scale * level.
 int64_t grid_max_code(const grid_spec *g);
 float grid_value(const grid_spec *g, grid_param p, unsigned code);
 
@@ -156,11 +194,14 @@ typedef struct solver_problem {
     uint8_t *codes;
     float *scales, *zeros;
     double damping; // set when a factorisation needed it
+    bool nearest;   // set by solver_quantize: codes are each weight's nearest level, to be chosen again where storing
+                    // the scales together (SCALE_DOUBLE, SCALE_SUPER) changes them
 } solver_problem;
 
 typedef struct compress_solver {
     const char *name, *help, *about, *source, *cost;
     unsigned needs; // COMPRESS_NEEDS_*
+    bool even_only; // cannot work with grids of levels that are not even
     bool (*solve)(solver_problem *p, base_err *err);
 } compress_solver;
 extern const compress_solver *const compress_solvers[];

@@ -23,6 +23,60 @@ const compress_method compress_methods[] = {
      "BitNet b1.58 (Ma et al., arXiv 2402.17764); exact scale: Ternary Weight Networks (Li and Liu, arXiv 1605.04711), "
      "equation 5",
      "no data; one pass (range=mse: a sort of each group)"},
+    {"dtypes", "quantize", "the data types: what each is, its bits and its scales",
+     "int              even integers of `bits` bits; ternary -1 0 1; binary the sign\n"
+     "eXmY             floats of X exponent and Y mantissa bits, sign beside them, 2 to 8 bits in all; fp4 = e2m1,\n"
+     "                 fp6 = e3m2, fp8 = e4m3; saturating, half to even. With scale=\"e8m0\" and range=\"mse\" the "
+     "bias\n"
+     "                 is searched instead of a free scale\n"
+     "mxfp4 mxfp6 mxfp6-e2m3 mxfp8 mxfp8-e5m2 mxint8\n"
+     "                 blocks of 32 that share a power of two (OCP MX); nvfp4: e2m1 in blocks of 16 with e4m3 scales\n"
+     "                 and one float for the matrix\n"
+     "nf4, nf          quantiles of the normal distribution (QLoRA), `bits` bits; af4: AbnormalFloat (Yoshida)\n"
+     "fp4-bnb, dynamic bitsandbytes' FP4 and dynamic-tree tables (8-bit Optimizers)\n"
+     "lloyd            Lloyd-Max levels of N(0, 1), scale = root mean square\n"
+     "quantile         quantiles of this layer's weights, stored with it\n"
+     "power            even after sign(w) |w|^a, a searched for each layer (NUPES); tanh: even after tanh (DoReFa)\n"
+     "midrise          even levels without a zero (zero-excluding linear)\n"
+     "split=true       a scale of its own for negative weights (AFPQ)\n"
+     "scale=           f16 bf16 f32; e8m0 a power of two; e4m3 times one float; double: 8-bit codes around the mean, "
+     "a\n"
+     "                 float each 256 (QLoRA); super: 6-bit codes, an f16 each 16 (k-quants)\n"
+     "All take every granularity and the solvers that need no even levels. quantize{dtype=\"nf4\", group=64}",
+     "QLoRA (arXiv 2305.14314); OCP Microscaling Formats MX 1.0 (2023); OCP 8-bit floating point (2023); AFPQ (arXiv "
+     "2311.01792); NUPES (arXiv 2308.05600); DoReFa-Net (arXiv 1606.06160); NF4 Isn't Information Theoretically "
+     "Optimal "
+     "(arXiv 2306.06965); 8-bit Optimizers (arXiv 2110.02861); Memory Efficient Optimizers with 4-bit States (arXiv "
+     "2309.01507)",
+     "no data; one pass (power: 16 passes over a sample; quantile: a sort of a sample)"},
+    {"nf4", "quantize", "4-bit NormalFloat, absmax scales",
+     "Levels: 8 quantiles above zero, 7 below, and zero, divided by the largest; w ~ absmax(group) level. Double\n"
+     "quantisation of the scales with scale=\"double\". quantize{dtype=\"nf4\", group=64, scale=\"double\"}",
+     "QLoRA (Dettmers et al., NeurIPS 2023, arXiv 2305.14314), section 3", "no data; one pass"},
+    {"mxfp4", "quantize", "e2m1 floats in blocks of 32 that share a power of two",
+     "Shared exponent: that of the block's largest weight less 2, the exponent of 6, the largest e2m1; values "
+     "saturate.\n"
+     "range=\"mse\" also tries the neighbouring exponents. 4.25 bits a weight. quantize{dtype=\"mxfp4\"}",
+     "OCP Microscaling Formats MX 1.0 (2023), section 6.3", "no data; one pass (range=mse: 4)"},
+    {"nvfp4", "quantize", "e2m1 floats in blocks of 16 with e4m3 scales and one float for the matrix",
+     "Block scale: e4m3 nearest to absmax / 6 over the matrix scale, which is absmax / (6 * 448). 4.5 bits a weight.\n"
+     "quantize{dtype=\"nvfp4\"}",
+     "NVIDIA Blackwell's NVFP4 (2025)", "no data; two passes"},
+    {"fp8", "quantize", "8-bit floats, e4m3 or e5m2, with a scale",
+     "w ~ scale * e4m3(w / scale), scale = absmax / 448, saturating. quantize{dtype=\"fp8\"} or {dtype=\"e5m2\"}",
+     "OCP 8-bit floating point (2023); Micikevicius et al., FP8 Formats for Deep Learning (arXiv 2209.05433)",
+     "no data; one pass"},
+    {"range-search", "quantize", "how the range of a grid is found",
+     "absmax, minmax  the extremes\n"
+     "mse             shrunk by 1 - i/100, i < 80, least sum |w - q|^2.4 (GPTQ's Quantizer)\n"
+     "fast            the same up to i < 20, ended after five that are no better (llm-compressor)\n"
+     "golden          golden section for the least squared error weighted by the diagonal of H\n"
+     "percentile      the extremes are percentiles of |w|\n"
+     "imatrix         21 ranges, for each the least-squares scale of its codes weighted by the diagonal of H; the "
+     "best\n"
+     "quantize{bits=3, range=\"imatrix\"}",
+     "GPTQ (arXiv 2210.17323); llm-compressor's mse observer; AdaQuant (arXiv 2006.10518); ggml's block searches",
+     "no data, but golden and imatrix: calibration inputs; 1, 80, 6 to 20, 22, a sort, 43 passes"},
     {"residual", "quantize", "quantise, then quantise what was left over, and again",
      "W ~ Q1 + Q2 + ...: each quantize step after the first codes the remainder with its own scales.\n"
      "rule(\".*\", quantize{bits=4}, quantize{bits=2})",

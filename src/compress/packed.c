@@ -46,6 +46,7 @@ static json_t *term_json(const term *t) {
     json_t *o = json_pack("{s:s}", "kind", t->kind->name);
     for (int i = 0; i < TERM_MAX_ATTR && t->kind->attr[i].name; i++) {
         const term_attr *a = &t->kind->attr[i];
+        if (t->kind->optional >> i & 1 && t->attr[i] == 0) continue;
         json_object_set_new(o, a->name, a->choices ? choice(a->choices, t->attr[i]) : json_integer(t->attr[i]));
     }
     json_t *children = t->child_count ? json_array() : NULL;

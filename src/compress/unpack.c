@@ -127,7 +127,8 @@ static term *read_term(reader *r, const json_t *o, const char *path, int64_t siz
     t->stored = size[2];
     bool ok = true;
     for (int i = 0; ok && i < TERM_MAX_ATTR && kind->attr[i].name; i++)
-        ok = read_attr(&kind->attr[i], o, &t->attr[i], err);
+        ok = (kind->optional >> i & 1 && !json_object_get(o, kind->attr[i].name)) ||
+             read_attr(&kind->attr[i], o, &t->attr[i], err);
     if (ok) read_blobs(r, path, t);
     ok = ok && kind->check(t, err) && read_children(r, o, path, t, depth, err);
     if (ok) return t;

@@ -136,6 +136,28 @@ static void round_trips(void **state) {
             check_round_trip(text);
         }
     }
+    static const char *const types[] = {"nf4",   "af4",      "fp4-bnb", "e3m2", "fp8",     "mxfp4",   "mxint8", "nvfp4",
+                                        "power", "quantile", "lloyd",   "tanh", "dynamic", "midrise", "e2m0"};
+    for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
+        static const char *const more[] = {"",
+                                           "; quantize bits=2",
+                                           "; prune sparsity=0.5",
+                                           " scale=double",
+                                           " scale=super",
+                                           " split=1",
+                                           " granularity=tensor split=1 scale=e4m3"};
+        bool fixed = !strncmp(types[t], "mx", 2) || !strncmp(types[t], "nv", 2);
+        for (size_t k = 0; k < (fixed ? 3 : sizeof more / sizeof *more); k++) {
+            char text[256];
+            snprintf(text, sizeof text, "quantize dtype=%s%s", types[t], more[k]);
+            check_round_trip(text);
+            snprintf(text, sizeof text, "prune sparsity=0.6; quantize dtype=%s%s", types[t], more[k]);
+            check_round_trip(text);
+        }
+    }
+    check_round_trip("quantize bits=4 group=8 scale=double sym=0");
+    check_round_trip("quantize bits=4 group=8 scale=super");
+    check_round_trip("quantize bits=4 group=8 scale=e8m0");
     check_round_trip("keep");
     check_round_trip(
         "quantize bits=2; quantize bits=2; quantize bits=2; lowrank rank=1; prune sparsity=0.5; quantize bits=2");
@@ -257,6 +279,17 @@ static const attack attacks[] = {
     {"quantize bits=4", NULL, NULL, "w1.weight:0.codes", 10, 255, "unused bits"},
     {"quantize bits=4 scale=f32", NULL, NULL, "w1.weight:0.scales", 3, 255, "scale 0"},
     {"quantize bits=4", NULL, NULL, "w1.weight:0.scales", -1, 0, "scales"},
+    {"quantize dtype=nf4", "\"type\":\"normal\"", "\"type\":\"abnormal\"", NULL, 0, 0, "expected one of minifloat"},
+    {"quantize dtype=nf4", "\"type\":\"normal\"", "\"type\":\"power\"", NULL, 0, 0, "array levels"},
+    {"quantize dtype=nf4", "\"bits\":4", "\"bits\":1", NULL, 0, 0, "which its type cannot have"},
+    {"quantize dtype=e3m2", "\"mantissa\":2", "\"mantissa\":5", NULL, 0, 0, "which its type cannot have"},
+    {"quantize dtype=e3m2 granularity=tensor", NULL, NULL, "w1.weight:0.codes", 15, 255, "unused bits"},
+    {"quantize dtype=power scale=f32", NULL, NULL, "w1.weight:0.levels", 3, 255, "exponent of a power table"},
+    {"quantize dtype=fp8", NULL, NULL, "w1.weight:0.codes", 3, 255, "NaN or Inf"},
+    {"quantize dtype=nvfp4", NULL, NULL, "w1.weight:0.scales", 0, 255, "scale 0"},
+    {"quantize dtype=mxfp4", NULL, NULL, "w1.weight:0.scales", 0, 255, "scale 0"},
+    {"quantize dtype=nf4 scale=double", NULL, NULL, "w1.weight:0.outer", -1, 0, "array outer"},
+    {"quantize dtype=nf4 split=1", "\"split\":1", "\"split\":0", NULL, 0, 0, "array scales"},
     {"quantize dtype=ternary", NULL, NULL, "w1.weight:0.codes", 2, 250, "at most 242"},
     {"prune sparsity=0.5 format=bitmap", NULL, NULL, "w1.weight:0.map", 2, 255, "unused bits"},
     {"prune sparsity=0.5 format=bitmap", NULL, NULL, "w1.weight:0.map", 0, 255, "array data"},

@@ -10,5 +10,9 @@ const golden_kind golden_kinds[] = {
     {"hqq_", ".npz", "W", golden_hqq},
     {"sparsegpt_", ".npz", "W", golden_sparsegpt},
     {"wanda_magnitude_", ".npz", "W", golden_wanda},
+    {"tables_", ".npz", NULL, golden_tables},
+    {"bnb_", ".npz", "W", golden_bnb},
+    {"scalar_", ".npz", NULL, golden_scalar_quantisers},
+    {"pvq_sizes", ".json", NULL, golden_pvq_sizes},
 };
 const size_t golden_kind_count = sizeof golden_kinds / sizeof golden_kinds[0];

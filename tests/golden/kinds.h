@@ -12,5 +12,9 @@ void golden_squeezellm(const golden_file *f);
 void golden_hqq(const golden_file *f);
 void golden_sparsegpt(const golden_file *f);
 void golden_wanda(const golden_file *f);
+void golden_tables(const golden_file *f);
+void golden_bnb(const golden_file *f);
+void golden_scalar_quantisers(const golden_file *f);
+void golden_pvq_sizes(const golden_file *f);
 
 #endif

@@ -217,5 +217,6 @@ const compress_solver solver_adaround = {
     .source = "AdaRound (Nagel et al., ICML 2020, arXiv 2004.10568); options as in BRECQ (Li et al., ICLR 2021)",
     .cost = "calibration inputs; iterations * outputs * inputs^2 operations a layer",
     .needs = COMPRESS_NEEDS_GRAM,
+    .even_only = true,
     .solve = solve,
 };

@@ -133,7 +133,8 @@ typedef struct gptq_work {
     const int64_t *order;  // [cols] processing order to original column
     float *w;              // [rows x cols], columns in processing order, updated
     float *error;          // [rows x block]
-    float *kept;           // [rows x cols] room for the kept weights of a group; NULL without a mask
+    float *kept;           // [rows x 2 cols] room for a group's kept weights and their counts; NULL without a mask
+    float *diagonal;       // of H, [cols] in processing order, then [cols] as it is; NULL: the range does not ask
     const float *u;        // [cols x cols]
 } gptq_work;
 
@@ -146,16 +147,21 @@ BASE_CLONES static void carry(float *w, const float *u, float error, int64_t cou
 static bool fit(const gptq_work *k, int64_t row, int64_t g, const float *x, int64_t at, int64_t count, bool ordered,
                 base_err *err) {
     grid_param q;
+    const float *weight = k->diagonal ? k->diagonal + (ordered ? 0 : k->p->cols) + at : NULL;
     if (k->p->mask) {
         const uint8_t *mask = k->p->mask + row * k->p->cols;
-        float *kept = k->kept + row * k->p->cols;
+        float *kept = k->kept + 2 * row * k->p->cols, *counts = kept + k->p->cols;
         int64_t n = 0;
         for (int64_t i = 0; i < count; i++)
-            if (mask[ordered ? k->order[at + i] : at + i]) kept[n++] = x[i];
+            if (mask[ordered ? k->order[at + i] : at + i]) {
+                counts[n] = weight ? weight[i] : 1;
+                kept[n++] = x[i];
+            }
         x = kept;
+        if (weight) weight = counts;
         count = n;
     }
-    if (!grid_fit(&k->p->grid, x, count, k->p->job, &q, err)) return false;
+    if (!grid_fit_weighted(&k->p->grid, x, weight, count, k->p->job, &q, err)) return false;
     k->p->scales[row * k->groups + g] = q.scale;
     k->p->zeros[row * k->groups + g] = q.zero;
     return true;
@@ -254,11 +260,15 @@ static bool run(gptq_work *k, float *u, float *plain, int64_t *order, base_err *
     int64_t rows = p->rows, cols = p->cols;
     bool whole = k->group >= cols;
     memcpy(plain, p->r, (size_t)(rows * cols) * sizeof *plain);
+    find_order(p, k->o->act_order, order);
+    for (int64_t c = 0; k->diagonal && c < cols; c++) {
+        k->diagonal[c] = p->h[order[c] * cols + order[c]];
+        k->diagonal[cols + c] = p->h[c * cols + c];
+    }
     if (whole && !k->o->fitted && !fit_ahead(k, plain, true, err)) return false;
     for (int64_t c = 0; c < cols; c++)
         for (int64_t r = 0; p->h[c * cols + c] == 0 && r < rows; r++) plain[r * cols + c] = 0;
     if (!whole && k->o->static_groups && !fit_ahead(k, plain, false, err)) return false;
-    find_order(p, k->o->act_order, order);
     for (int64_t r = 0; r < rows; r++)
         for (int64_t c = 0; c < cols; c++) k->w[r * cols + c] = plain[r * cols + order[c]];
     if (!gptq_factor(p->layer, cols, p->h, order, k->o->damp, u, &p->damping, p->job, err)) return false;
@@ -284,7 +294,9 @@ bool gptq_solve(solver_problem *p, const gptq_options *o, int64_t *order, base_e
     float *u = plain ? base_big_alloc((size_t)(p->cols * p->cols), sizeof *u, "gptq's factor", err) : NULL;
     k.u = u;
     k.error = u ? base_big_alloc((size_t)(p->rows * o->block), sizeof *k.error, "gptq's errors", err) : NULL;
-    if (k.error && p->mask) k.kept = base_big_alloc((size_t)n, sizeof *k.kept, "gptq's kept weights", err);
+    if (k.error && p->mask) k.kept = base_big_alloc((size_t)n, 2 * sizeof *k.kept, "gptq's kept weights", err);
+    if (p->grid.search == SEARCH_GOLDEN || p->grid.search == SEARCH_IMATRIX)
+        k.diagonal = base_calloc((size_t)p->cols, 2 * sizeof *k.diagonal);
     bool ok = k.error && (k.kept || !p->mask) && run(&k, u, plain, own, err);
     if (ok && order) memcpy(order, own, (size_t)p->cols * sizeof *order);
     base_big_free(k.w);
@@ -292,6 +304,7 @@ bool gptq_solve(solver_problem *p, const gptq_options *o, int64_t *order, base_e
     base_big_free(u);
     base_big_free(k.error);
     base_big_free(k.kept);
+    free(k.diagonal);
     free(own);
     return ok;
 }

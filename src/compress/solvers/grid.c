@@ -8,7 +8,8 @@
 // section 3.1). ternary takes the mean of |w| (BitNet b1.58, Ma et al. 2024), or with mse the exact minimiser: of the k
 // largest |w|, scale = S_k / k for the k that maximises S_k^2 / k (Ternary Weight Networks, Li and Liu 2016, equation
 // 5).
-#include "compress/layer.h"
+#include "compress/solvers/grid.h"
+#include "compress/types/types.h"
 
 #include <math.h>
 #include <string.h>
@@ -19,11 +20,20 @@ enum {
     SORT_FEW = 256
 }; // lanes: partial sums at fixed places, the same for every vector width
 
+bool grid_is_even(const grid_spec *g) {
+    return !g->table;
+}
+
 int64_t grid_max_code(const grid_spec *g) {
+    if (g->table) return g->table->codes - 1;
     return g->scheme == UNIFORM_TERNARY ? 2 : ((int64_t)1 << g->bits) - 1;
 }
 
 float grid_value(const grid_spec *g, grid_param p, unsigned code) {
+    if (g->table) {
+        float level = g->table->value[code];
+        return level * (g->split && level < 0 ? p.zero : p.scale);
+    }
     return p.scale * (g->scheme == UNIFORM_SIGN ? 2 * (float)code - 1 : (float)code - p.zero);
 }
 
@@ -46,7 +56,9 @@ BASE_CLONES static void encode_real(const float *x, int64_t count, float scale, 
 }
 
 void grid_encode(const grid_spec *g, grid_param p, const float *x, int64_t count, uint8_t *codes) {
-    if (g->scheme == UNIFORM_SIGN) {
+    if (g->table) {
+        grid_table_encode(g, p, x, count, codes);
+    } else if (g->scheme == UNIFORM_SIGN) {
         for (int64_t i = 0; i < count; i++) codes[i] = x[i] >= 0;
     } else if (g->scheme == UNIFORM_REAL) {
         encode_real(x, count, p.scale, p.zero, (float)grid_max_code(g), codes);
@@ -235,22 +247,25 @@ static bool ternary_best(const float *x, int64_t count, float *scale, base_err *
 }
 
 bool grid_fit(const grid_spec *g, const float *x, int64_t count, const base_job *job, grid_param *p, base_err *err) {
-    switch ((enum uniform_scheme)g->scheme) {
-    case UNIFORM_SYM:
-    case UNIFORM_ASYM:
-    case UNIFORM_REAL: // its own solver moves the zero point off the whole number
+    return grid_fit_weighted(g, x, NULL, count, job, p, err);
+}
+
+bool grid_fit_weighted(const grid_spec *g, const float *x, const float *weight, int64_t count, const base_job *job,
+                       grid_param *p, base_err *err) {
+    // Real zero points start from whole ones; their own solver moves them.
+    bool even = !g->table && (g->scheme == UNIFORM_SYM || g->scheme == UNIFORM_ASYM || g->scheme == UNIFORM_REAL);
+    if (g->table || (even && g->search)) {
+        if (!grid_search_fit(g, x, weight, count, job, p, err)) return false;
+    } else if (even) {
         fit_even(g, x, count, job, p);
-        break;
-    case UNIFORM_SIGN:
+    } else if (g->scheme == UNIFORM_SIGN) {
         *p = (grid_param){(float)mean_abs(x, count), 0};
-        break;
-    case UNIFORM_TERNARY:
+    } else {
         p->zero = 1;
         p->scale = (float)mean_abs(x, count);
         if (g->mse && !ternary_best(x, count, &p->scale, err)) return false;
-        break;
     }
-    if (g->scale == NUM_F16) p->scale = num_f16_to_f32(num_f32_to_f16(p->scale));
-    if (g->scale == NUM_BF16) p->scale = num_bf16_to_f32(num_f32_to_bf16(p->scale));
+    p->scale = scales_round(g->form, g->scale, g->outer, p->scale);
+    if (g->split) p->zero = scales_round(g->form, g->scale, g->outer, p->zero);
     return true;
 }

@@ -166,5 +166,6 @@ const compress_solver solver_hqq = {
         "quantize{solver=\"hqq\", bits=4, group=64}",
     .source = "Half-Quadratic Quantization (Badri and Shaji, 2023, mobiusml/hqq), the authors' legacy proximal solver",
     .cost = "no data; at most 20 passes over the weights",
+    .even_only = true,
     .solve = solve,
 };

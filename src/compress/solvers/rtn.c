@@ -14,18 +14,28 @@ static int64_t gather(const solver_problem *p, int64_t first, int64_t count, flo
     return n;
 }
 
+// What errors in these columns of a row cost: the diagonal of H, for searches that weigh; beside `scratch`'s values.
+static const float *gather_weights(const solver_problem *p, int64_t row, int64_t col, int64_t count, float *out) {
+    if (!p->h || p->diagonal || (p->grid.search != SEARCH_GOLDEN && p->grid.search != SEARCH_IMATRIX)) return NULL;
+    const float *h = p->h + row / (p->rows / p->groups) * p->cols * p->cols;
+    int64_t n = 0;
+    for (int64_t c = col; c < col + count; c++)
+        if (!p->mask || p->mask[row * p->cols + c]) out[n++] = h[c * p->cols + c];
+    return out;
+}
+
 static bool fit_row(solver_problem *p, int64_t row, float *scratch, base_err *err) {
     int64_t per_row = uniform_groups_per_row(p->cols, p->grid.group);
     int64_t length = p->grid.group > 0 ? p->grid.group : p->cols;
     for (int64_t g = 0; g < per_row; g++) {
         int64_t c = g * length, n = p->cols - c < length ? p->cols - c : length, first = row * p->cols + c;
-        const float *x = p->r + first;
+        const float *x = p->r + first, *weight = gather_weights(p, row, c, n, scratch + p->cols);
         if (p->mask) {
             n = gather(p, first, n, scratch);
             x = scratch;
         }
         grid_param q;
-        if (!grid_fit(&p->grid, x, n, p->job, &q, err)) return false;
+        if (!grid_fit_weighted(&p->grid, x, weight, n, p->job, &q, err)) return false;
         p->scales[row * per_row + g] = q.scale;
         p->zeros[row * per_row + g] = q.zero;
     }
@@ -67,9 +77,8 @@ static bool solve_block(solver_problem *p, int64_t first, int64_t end, base_err 
 #endif
     {
         base_err own = {0};
-        float *scratch =
-            fit && p->mask ? base_big_alloc((size_t)p->cols + 1, sizeof *scratch, "kept weights", &own) : NULL;
-        bool good = scratch || !fit || !p->mask;
+        float *scratch = fit ? base_big_alloc((size_t)p->cols + 1, 2 * sizeof *scratch, "kept weights", &own) : NULL;
+        bool good = scratch || !fit;
 #ifdef _OPENMP
 #pragma omp for schedule(static)
 #endif
@@ -94,7 +103,7 @@ static bool solve_block(solver_problem *p, int64_t first, int64_t end, base_err 
 static bool solve(solver_problem *p, base_err *err) {
     if (p->grid.group == GROUP_TENSOR && !fit_tensor(p, err)) return false;
     // The mse search costs eighty passes, so its blocks are smaller.
-    int64_t step = BLOCK_WEIGHTS / (p->grid.mse ? 8 : 1) / p->cols + 1;
+    int64_t step = BLOCK_WEIGHTS / (p->grid.mse || p->grid.search ? 8 : 1) / p->cols + 1;
     step = (step + 7) / 8 * 8;
     for (int64_t r = 0; r < p->rows; r += step) {
         if (!base_go_on(p->job, err)) return false;

@@ -1,21 +1,25 @@
 // quantize: integer codes for what is left of a layer. The step decides what to aim at and where the codes go; the grid
 // (data type, range) and the solver (which code each weight gets) are tables of their own.
-#include "compress/layer.h"
+#include "compress/steps/quantize_grid.h"
+#include "compress/types/fit.h"
 
 #include <string.h>
 
 static const base_arg args[] = {
     {"solver", BASE_TEXT, 0, 0, 0, "rtn", "rtn|gptq|adaround|obq|hqq", "how codes are chosen"},
     {"bits", BASE_INT, 4, 1, 8, NULL, NULL, "bits a code; 1 with sym is the sign"},
-    {"dtype", BASE_TEXT, 0, 0, 0, "int", "int|ternary",
-     "grid: integers of `bits` bits, or -1, 0, 1 at 1.6 bits a weight"},
+    {"dtype", BASE_TEXT, 0, 0, 0, "int", NULL,
+     "int, ternary, binary, nf4, fp4, fp8, eXmY, mxfp4, nvfp4, ...: see vise methods dtypes"},
     {"sym", BASE_BOOL, 1, 0, 1, NULL, NULL, "symmetric around 0; false: an integer zero point a group"},
     {"group", BASE_INT, 0, 0, 1 << 30, NULL, NULL, "neighbouring inputs that share a scale; 0: the whole row"},
     {"granularity", BASE_TEXT, 0, 0, 0, "auto", "auto|tensor|channel|group",
      "what shares a scale; auto: group when group > 0, else channel (output row)"},
-    {"range", BASE_TEXT, 0, 0, 0, "auto", "auto|absmax|minmax|mse",
+    {"range", BASE_TEXT, 0, 0, 0, "auto", "auto|absmax|minmax|mse|fast|golden|percentile|imatrix",
      "range of the grid: extremes, or searched for the least error; auto: rtn takes absmax with sym, else minmax"},
-    {"scale", BASE_TEXT, 0, 0, 0, "f16", "f16|bf16|f32", "stored type of scales (f32 where f16 cannot hold them)"},
+    {"percentile", BASE_NUM, 99.9, 50, 100, NULL, NULL, "range=percentile: of |w| (asym: both ends), in percent"},
+    {"scale", BASE_TEXT, 0, 0, 0, "auto", "auto|f16|bf16|f32|e8m0|e4m3|double|super",
+     "stored form of scales; auto: f16 (f32 where f16 cannot hold them), or what the data type says"},
+    {"split", BASE_BOOL, 0, 0, 1, NULL, NULL, "a scale of its own for negative weights (data types with a table)"},
     {"damp", BASE_NUM, 0.01, 0, 10, NULL, NULL, "gptq, obq: added to the diagonal of H, as a fraction of its mean"},
     {"block", BASE_INT, 128, 1, 1024, NULL, NULL, "gptq: columns between two updates of the rest"},
     {"order", BASE_TEXT, 0, 0, 0, "none", "none|act", "gptq: columns as they are, or by falling diagonal of H"},
@@ -31,10 +35,15 @@ static const base_arg args[] = {
      "groups that do not divide the row: a shorter last one, or an error"},
 };
 
-static unsigned needs(const compress_step *s) {
+// What the solver and the refinement ask for; the range search wants only the diagonal.
+static unsigned solver_needs(const compress_step *s) {
     const compress_solver *solver = compress_solver_find(compress_text(s, "solver"));
-    unsigned refine = strcmp(compress_text(s, "refine"), "none") ? COMPRESS_NEEDS_GRAM : 0;
-    return solver ? solver->needs | refine : 0;
+    unsigned own = solver ? solver->needs : 0;
+    return strcmp(compress_text(s, "refine"), "none") ? own | COMPRESS_NEEDS_GRAM : own;
+}
+
+static unsigned needs(const compress_step *s) {
+    return solver_needs(s) | (quantize_range_needs_gram(s) ? COMPRESS_NEEDS_GRAM : 0);
 }
 
 static bool is_given(const compress_step *s, const char *name) {
@@ -56,39 +65,16 @@ static bool check_hqq(const compress_step *s, base_err *err) {
 }
 
 static bool check(const compress_step *s, base_err *err) {
-    const char *gran = compress_text(s, "granularity");
-    bool group = compress_number(s, "group") > 0;
+    grid_spec g;
+    type_choice choice;
     if (!compress_solver_find(compress_text(s, "solver")))
         return base_fail(err, "quantize: there is no solver '%s'", compress_text(s, "solver"));
     if (!strcmp(compress_text(s, "solver"), "hqq") && !check_hqq(s, err)) return false;
-    if (!strcmp(gran, "group") && !group) return base_fail(err, "quantize: granularity group needs group > 0");
-    if (group && (!strcmp(gran, "tensor") || !strcmp(gran, "channel")))
-        return base_fail(err, "quantize: group=%g contradicts granularity %s", compress_number(s, "group"), gran);
-    if (!strcmp(compress_text(s, "dtype"), "ternary") && compress_number(s, "sym") == 0)
-        return base_fail(err, "quantize: the ternary grid is symmetric, sym=false contradicts it");
+    if (!quantize_grid(s, &g, &choice, err)) return false;
+    if (!choice.even && compress_solver_find(compress_text(s, "solver"))->even_only)
+        return base_fail(err, "quantize: solver %s needs even levels, which dtype %s has not",
+                         compress_text(s, "solver"), compress_text(s, "dtype"));
     return true;
-}
-
-static grid_spec make_grid(const compress_step *s) {
-    grid_spec g = {.bits = (int64_t)compress_number(s, "bits"), .group = (int64_t)compress_number(s, "group")};
-    const char *scale = compress_text(s, "scale");
-    const char *range = compress_text(s, "range");
-    g.mse = !strcmp(range, "mse");
-    // The authors of gptq use the wider grid, and with error feedback it is the better one; by itself it clips the
-    // largest weight, so rounding to nearest does better on absmax.
-    bool rounds = !strcmp(compress_text(s, "solver"), "rtn");
-    g.absmax = !strcmp(range, "absmax") || (!strcmp(range, "auto") && rounds);
-    g.scale = !strcmp(scale, "f16") ? NUM_F16 : !strcmp(scale, "bf16") ? NUM_BF16 : NUM_F32;
-    if (!strcmp(compress_text(s, "granularity"), "tensor")) g.group = GROUP_TENSOR;
-    if (!strcmp(compress_text(s, "dtype"), "ternary")) {
-        g.scheme = UNIFORM_TERNARY;
-        g.bits = 2;
-    } else if (compress_number(s, "sym") == 0) {
-        g.scheme = UNIFORM_ASYM;
-    } else {
-        g.scheme = g.bits == 1 ? UNIFORM_SIGN : UNIFORM_SYM;
-    }
-    return g;
 }
 
 static bool fit_groups(const compress_step *s, const layer *l, grid_spec *g, base_err *err) {
@@ -102,6 +88,12 @@ static bool fit_groups(const compress_step *s, const layer *l, grid_spec *g, bas
     return true;
 }
 
+static bool make_table(solver_problem *p, table_type *type, grid_table *table, base_err *err) {
+    float levels[TABLE_MOST] = {0};
+    p->grid.table = table;
+    return type_fit(p, type, levels, err) && table_build(type, levels, table, err);
+}
+
 static bool apply(const compress_step *s, layer *l, base_err *err) {
     const compress_solver *solver = compress_solver_find(compress_text(s, "solver"));
     solver_problem p = {.layer = l->name,
@@ -111,16 +103,18 @@ static bool apply(const compress_step *s, layer *l, base_err *err) {
                         .cols = l->cols,
                         .groups = l->groups,
                         .diagonal = l->diagonal,
-                        .grid = make_grid(s),
                         .step = s,
                         .seed = l->seed,
                         .job = l->job,
                         .damping = l->damping};
-    if (!fit_groups(s, l, &p.grid, err)) return false;
+    type_choice choice;
+    grid_table table;
+    if (!quantize_grid(s, &p.grid, &choice, err) || !fit_groups(s, l, &p.grid, err)) return false;
     float *owned;
-    bool weighted = needs(s) & COMPRESS_NEEDS_GRAM;
-    bool ok = weighted ? layer_objective(l, &p.r, &owned, err) : layer_target(l, &p.r, &owned, err);
-    term *t = ok ? solver_quantize(solver, &p, layer_kept(l), err) : NULL;
+    bool weighted = solver_needs(s) & COMPRESS_NEEDS_GRAM;
+    bool ready = weighted ? layer_objective(l, &p.r, &owned, err) : layer_target(l, &p.r, &owned, err);
+    ready = ready && (choice.even || make_table(&p, &choice.type, &table, err));
+    term *t = ready ? solver_quantize(solver, &p, layer_kept(l), err) : NULL;
     base_big_free(owned);
     if (!t) return false;
     l->damping = p.damping;
@@ -138,6 +132,7 @@ const compress_step_kind step_quantize = {
         "(range=minmax:\n"
         "2 max|w| / (2^bits - 1), GPTQ's). asym: scale = (max - min) / (2^bits - 1),\n"
         "zero = round(-min / scale), the range always containing 0. bits=1 with sym is the sign with scale mean|w|.\n"
+        "dtype: data types with levels of their own (vise methods dtypes) take the same solvers, groups and ranges.\n"
         "dtype=ternary: -1, 0, 1 with scale mean|w| (range=mse: the exact least-squares scale), five to a byte.\n"
         "Alone or first: codes of the weight. After quantize: codes of the remainder W - Q are added (residual).\n"
         "After lowrank: codes of W - UV. After prune: the kept weights' values are replaced by codes, ranges found "

@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-const term_kind *const term_kinds[] = {&term_dense, &term_uniform, &term_lowrank, &term_sparse, &term_masked, &term_codebook};
+const term_kind *const term_kinds[] = {&term_dense,  &term_uniform, &term_table,   &term_lowrank,
+                                       &term_sparse, &term_masked,  &term_codebook};
 const size_t term_kind_count = sizeof term_kinds / sizeof *term_kinds;
 
 term *term_new(const term_kind *kind, int64_t rows, int64_t cols) {
@@ -32,6 +33,14 @@ void *term_blob_new(term *t, int index, num_dtype dtype, int64_t count, base_err
     base_big_free(b->owned);
     *b = (term_blob){dtype, count, (size_t)count * width, data, data};
     return data;
+}
+
+bool term_blob_copy(const term *from, term *to, int index, base_err *err) {
+    const term_blob *b = &from->blob[index];
+    if (!b->count) return true;
+    void *data = term_blob_new(to, index, b->dtype, b->count, err);
+    if (data) memcpy(data, b->data, b->bytes);
+    return data != NULL;
 }
 
 int64_t term_bytes(const term *t) {

@@ -38,20 +38,8 @@ static bool check_codes(const term *t, base_err *err) {
     return true;
 }
 
-static bool check_scales(const term *t, int64_t count, base_err *err) {
-    const term_blob *b = &t->blob[UNIFORM_SCALES];
-    if (b->dtype != NUM_F32 && b->dtype != NUM_F16 && b->dtype != NUM_BF16)
-        return base_fail(err, "scales of a uniform term are %s, expected f32, f16 or bf16", num_dtypes[b->dtype].name);
-    if (!term_blob_is(t, UNIFORM_SCALES, b->dtype, count, err)) return false;
-    size_t width = num_dtypes[b->dtype].bytes;
-    for (int64_t i = 0; i < count; i++) {
-        float s;
-        num_to_f32(b->dtype, (const uint8_t *)b->data + (size_t)i * width, &s, 1);
-        if (!isfinite(s) || s < 0)
-            return base_fail(err, "scale %lld of a uniform term is %g, expected a finite number >= 0", (long long)i,
-                             (double)s);
-    }
-    return true;
+static scale_place scales_of(const term *t) {
+    return (scale_place){UNIFORM_SCALES, UNIFORM_OUTER, t->attr[UNIFORM_FORM]};
 }
 
 static bool check_real_zeros(const term *t, int64_t count, base_err *err) {
@@ -76,15 +64,14 @@ static bool check(const term *t, base_err *err) {
     int64_t scales = uniform_scale_count(t->rows, t->cols, t->attr[UNIFORM_GROUP]);
     int64_t zeros = scheme == UNIFORM_ASYM ? (int64_t)num_packed_bytes((size_t)scales, (int)bits) : 0;
     return term_blob_is(t, UNIFORM_CODES, NUM_U8, (int64_t)uniform_code_bytes(t->stored, bits, scheme), err) &&
-           check_codes(t, err) && check_scales(t, scales, err) &&
+           check_codes(t, err) && scales_check(t, scales_of(t), scales, err) &&
            (scheme == UNIFORM_REAL ? check_real_zeros(t, scales, err)
                                    : term_blob_is(t, UNIFORM_ZEROS, NUM_U8, zeros, err));
 }
 
 // The scale and the level of code 0 of one group.
 static void group_param(const term *t, int64_t index, float *scale, float *base, float *step) {
-    const term_blob *s = &t->blob[UNIFORM_SCALES];
-    num_to_f32(s->dtype, (const uint8_t *)s->data + (size_t)index * num_dtypes[s->dtype].bytes, scale, 1);
+    *scale = scales_at(t, scales_of(t), index);
     int64_t bits = t->attr[UNIFORM_BITS];
     uint8_t zero;
     *step = 1, *base = 0;
@@ -159,15 +146,6 @@ static void gather(const term *t, int64_t row, int64_t first, int64_t count, con
     }
 }
 
-// Copies a blob as it is (scales and zero points stay those of the full grid).
-static bool copy_blob(const term *from, term *to, int index, base_err *err) {
-    const term_blob *b = &from->blob[index];
-    if (!b->count) return true;
-    void *data = term_blob_new(to, index, b->dtype, b->count, err);
-    if (data) memcpy(data, b->data, b->bytes);
-    return data != NULL;
-}
-
 static term *compact(const term *t, const uint8_t *keep, int64_t kept, base_err *err) {
     int64_t bits = t->attr[UNIFORM_BITS], scheme = t->attr[UNIFORM_SCHEME];
     term *n = term_new(&term_uniform, t->rows, t->cols);
@@ -176,7 +154,8 @@ static term *compact(const term *t, const uint8_t *keep, int64_t kept, base_err 
     uint8_t *codes = base_big_alloc((size_t)t->stored + 1, 1, "codes of a layer", err);
     uint8_t *packed =
         codes ? term_blob_new(n, UNIFORM_CODES, NUM_U8, (int64_t)uniform_code_bytes(kept, bits, scheme), err) : NULL;
-    if (packed && copy_blob(t, n, UNIFORM_SCALES, err) && copy_blob(t, n, UNIFORM_ZEROS, err)) {
+    if (packed && term_blob_copy(t, n, UNIFORM_SCALES, err) && term_blob_copy(t, n, UNIFORM_ZEROS, err) &&
+        term_blob_copy(t, n, UNIFORM_OUTER, err)) {
         codes_unpack(t->blob[UNIFORM_CODES].data, 0, t->stored, bits, scheme, codes);
         int64_t k = 0;
         for (int64_t i = 0; i < t->stored; i++)
@@ -199,13 +178,18 @@ static void describe(const term *t, base_buf *b) {
         base_buf_printf(b, "uniform %lld bit %s", (long long)t->attr[UNIFORM_BITS], schemes[scheme]);
     if (group > 0) base_buf_printf(b, " g%lld", (long long)group);
     if (group == GROUP_TENSOR) base_buf_puts(b, " per tensor");
+    scales_describe(t->attr[UNIFORM_FORM], b);
 }
 
 const term_kind term_uniform = {
     .name = "uniform",
     .help = "integer codes on an even grid, a scale (and zero point) a group",
-    .attr = {{"bits", 1, 8, NULL}, {"scheme", 0, 4, "sym|asym|sign|ternary|real"}, {"group", -1, INT32_MAX, NULL}},
-    .blob = {"codes", "scales", "zeros"},
+    .attr = {{"bits", 1, 8, NULL},
+             {"scheme", 0, 4, "sym|asym|sign|ternary|real"},
+             {"group", -1, INT32_MAX, NULL},
+             {"scale", 0, 4, SCALE_FORMS}},
+    .optional = 1u << UNIFORM_FORM,
+    .blob = {"codes", "scales", "zeros", "outer"},
     .element_wise = true,
     .check = check,
     .decode = decode,

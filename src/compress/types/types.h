@@ -1,0 +1,91 @@
+// Private to compress/: data types whose levels are not evenly spaced, as tables of values, and the rounding to them.
+//
+// A type is a few numbers (its kind, bits, mantissa bits, one parameter), from which its table is built the same way
+// when a layer is compressed and when the file is read, so that tables cost nothing in the file. Only a type of kind
+// TABLE_LEVELS carries its own values.
+#ifndef VISE_COMPRESS_TYPES_H
+#define VISE_COMPRESS_TYPES_H
+
+#include "compress/layer.h"
+
+enum { TABLE_MOST = 256 };
+
+typedef enum table_kind {
+    TABLE_MINIFLOAT, // sign, bits - 1 - mantissa exponent bits, mantissa bits
+    TABLE_INT,       // -2^(bits-1) .. 2^(bits-1) - 1
+    TABLE_NORMAL,    // quantiles of the normal distribution (NF4 and its relatives)
+    TABLE_AF4,
+    TABLE_FP4_BNB,
+    TABLE_DYNAMIC,  // dynamic-tree: the number of leading zeros is the exponent
+    TABLE_MIDRISE,  // even levels without a zero
+    TABLE_LLOYD,    // Lloyd-Max levels for N(0, 1)
+    TABLE_POWER,    // sign(k) |k|^(1/param): even after x -> sign(x) |x|^param
+    TABLE_TANH,     // atanh of even levels in [-param, param]: even after x -> tanh(x)
+    TABLE_QUANTILE, // fitted to the layer: quantiles of the normalised weights (stored)
+    TABLE_KINDS
+} table_kind;
+#define TABLE_NAMES "minifloat|int|normal|af4|fp4-bnb|dynamic|midrise|lloyd|power|tanh|quantile"
+
+typedef struct table_type {
+    table_kind kind;
+    int bits, mantissa; // code width; mantissa bits of a minifloat
+    float param;        // of power and tanh
+} table_type;
+
+struct grid_table {
+    table_type type;
+    int codes;                // values[0 .. codes)
+    float value[TABLE_MOST];  // of each code; NaN: a code no weight gets
+    float top;                // the largest magnitude: what absmax / scale is
+    bool signed_magnitude;    // code = sign bit, then the position of |t|
+    int positions;            // distinct values that encoding may choose (of |t| when signed_magnitude)
+    float edge[TABLE_MOST];   // ascending: t > edge[k] goes beyond position k
+    uint8_t code[TABLE_MOST]; // of each position
+};
+
+// Builds the table; `levels` (2^bits floats) only for TABLE_QUANTILE. False when the type is impossible.
+bool table_build(const table_type *type, const void *levels, grid_table *t, base_err *err) BASE_MUST_USE;
+// Only the values of the codes, as a table has them: all that decoding needs.
+bool table_values(const table_type *type, const void *levels, float value[TABLE_MOST], base_err *err) BASE_MUST_USE;
+// Codes of x / scale, nearest level; ties as the type's definition has them. scale > 0.
+void table_encode(const grid_table *t, float scale, const float *x, int64_t count, uint8_t *codes);
+void table_describe(const table_type *type, base_buf *b);
+// How many codes the type has; 0 when it cannot have these bits.
+int table_codes(const table_type *type);
+
+// ---- minifloats ----------------------------------------------------------------------------------
+
+// eXmY with the usual bias 2^(X-1) - 1 and subnormals. e4m3 keeps its last code for NaN, e5m2 its last exponent for Inf
+// and NaN (OCP 8-bit floating point, 2023); all others use every code for a number (OCP MX, 2023).
+typedef struct minifloat {
+    int exponent, mantissa; // bits
+} minifloat;
+float minifloat_value(minifloat f, unsigned code);
+unsigned minifloat_code(minifloat f, float x); // nearest, ties to even, saturating; the sign of zero is kept
+unsigned minifloat_top(minifloat f);           // code of the largest magnitude
+
+// The e8m0 scale 2^(code - 127); 255 is NaN.
+float e8m0_value(unsigned code);
+
+// ---- tables of their own -------------------------------------------------------------------------
+
+// Each writes the levels in the order of their codes.
+void table_normal(int bits, float *out);  // [2^bits]
+void table_dynamic(int bits, float *out); // [2^bits]
+// Magnitude i of 2^exponent of the dynamic map with `exponents` of them.
+float table_dynamic_magnitude(int exponent, int exponents, int i);
+extern const float table_af4[16], table_fp4_bnb[16];
+
+// ---- names ---------------------------------------------------------------------------------------
+
+// What a recipe's dtype="..." asks for.
+typedef struct type_choice {
+    table_type type;
+    bool even;     // int, ternary, binary: an even grid of the uniform term
+    int64_t group; // the block a standard fixes; 0: free
+    int form;      // enum scale_form the standard fixes; -1: free
+} type_choice;
+bool type_find(const char *name, int bits, type_choice *out, base_err *err) BASE_MUST_USE;
+const char *type_list(void); // every name, for messages and help
+
+#endif

@@ -1,0 +1,363 @@
+// Data types: every one with every solver, granularity and form of scales, on odd sizes; what rounding promises.
+#include "compress/types/scalar.h"
+#include "compress/types/types.h"
+#include "tests/compress/compress_support.h"
+
+static const char *const types[] = {
+    "nf4",
+    "nf bits=2",
+    "nf bits=3",
+    "nf bits=8",
+    "af4",
+    "fp4",
+    "fp4-bnb",
+    "fp6",
+    "fp8",
+    "e1m2",
+    "e2m0",
+    "e3m0",
+    "e5m2",
+    "e7m0",
+    "e1m6",
+    "mxfp4",
+    "mxfp6",
+    "mxfp6-e2m3",
+    "mxfp8",
+    "mxfp8-e5m2",
+    "mxint8",
+    "nvfp4",
+    "dynamic",
+    "dynamic bits=8",
+    "midrise bits=2",
+    "lloyd bits=2",
+    "lloyd bits=4",
+    "power bits=4",
+    "tanh",
+    "quantile",
+    "quantile bits=2",
+    "int",
+    "ternary",
+    "binary",
+    "int bits=8",
+};
+enum { TYPES = sizeof types / sizeof *types };
+
+static bool has_own_scales(const char *type) {
+    return !strncmp(type, "mx", 2) || !strncmp(type, "nv", 2);
+}
+
+static bool is_even(const char *type) {
+    return !strncmp(type, "int", 3) || !strcmp(type, "ternary") || !strcmp(type, "binary");
+}
+
+// Relative squared error of `steps`; everything finite.
+static double error_of(const float *w, int64_t rows, int64_t cols, const float *h, const char *steps) {
+    layer l = open_layer(w, rows, cols, h);
+    float *out = apply_steps(&l, steps), *zero = calloc((size_t)(rows * cols), sizeof *zero);
+    for (int64_t i = 0; i < rows * cols; i++)
+        if (!isfinite(out[i])) fail_msg("%s: weight %lld decodes to %g", steps, (long long)i, (double)out[i]);
+    double whole = output_error(w, zero, rows, cols, h), error = output_error(w, out, rows, cols, h);
+    free(zero);
+    free(out);
+    layer_close(&l);
+    return whole > 0 ? error / whole : error;
+}
+
+static void every_type_everywhere(void **state) {
+    (void)state;
+    static const int64_t sizes[][2] = {{1, 1}, {3, 7}, {5, 33}};
+    static const char *const grans[] = {
+        "", " granularity=tensor", " group=5", " group=16 scale=f32", " scale=double group=8", " scale=super group=8"};
+    for (size_t s = 0; s < 3; s++) {
+        int64_t rows = sizes[s][0], cols = sizes[s][1];
+        float *w = random_matrix(rows, cols, 3 + s), *h = random_gram(cols, 5);
+        for (int t = 0; t < TYPES; t++)
+            for (int g = 0; g < 6; g++) {
+                char steps[160];
+                if (has_own_scales(types[t]) && g) continue;
+                static const char *const solvers[] = {"rtn", "gptq", "obq", "rtn refine=cd"};
+                for (int solver = 0; solver < 4; solver++) {
+                    snprintf(steps, sizeof steps, "quantize solver=%s dtype=%s%s", solvers[solver], types[t], grans[g]);
+                    double e = error_of(w, rows, cols, h, steps);
+                    if (!(e < 2)) fail_msg("%s on %lldx%lld: error %g", steps, (long long)rows, (long long)cols, e);
+                }
+            }
+        free(w);
+        free(h);
+    }
+}
+
+static void gptq_is_not_worse(void **state) {
+    (void)state;
+    float *w = random_matrix(24, 64, 11), *h = random_gram(64, 12);
+    for (int t = 0; t < TYPES; t++) {
+        char steps[96];
+        const char *range = is_even(types[t]) ? " range=minmax" : "";
+        snprintf(steps, sizeof steps, "quantize solver=rtn dtype=%s%s", types[t], range);
+        double rtn = error_of(w, 24, 64, h, steps);
+        snprintf(steps, sizeof steps, "quantize solver=gptq dtype=%s%s", types[t], range);
+        double gptq = error_of(w, 24, 64, h, steps);
+        if (gptq > rtn) fail_msg("%s: gptq %g, rtn %g", types[t], gptq, rtn);
+    }
+    free(w);
+    free(h);
+}
+
+// Each decoded weight is a level of its group, and no other level is nearer.
+static void rounding_is_nearest(void **state) {
+    (void)state;
+    float *w = random_matrix(6, 48, 21);
+    for (int t = 0; t < TYPES; t++) {
+        if (is_even(types[t])) continue;
+        char steps[96];
+        snprintf(steps, sizeof steps, "quantize dtype=%s%s", types[t], has_own_scales(types[t]) ? "" : " scale=f32");
+        layer l = open_layer(w, 6, 48, NULL);
+        float *out = apply_steps(&l, steps), value[TABLE_MOST];
+        const term *q = l.terms[0];
+        table_type type = {(table_kind)q->attr[TABLE_KIND], (int)q->attr[TABLE_BITS], (int)q->attr[TABLE_MANTISSA], 0};
+        if (type.kind == TABLE_POWER || type.kind == TABLE_TANH)
+            type.param = *(const float *)q->blob[TABLE_LEVELS].data;
+        base_err err = {0};
+        assert_true(table_values(&type, q->blob[TABLE_LEVELS].data, value, &err));
+        int64_t group = q->attr[TABLE_GROUP] ? q->attr[TABLE_GROUP] : 48;
+        scale_place at = {TABLE_SCALES, TABLE_OUTER, q->attr[TABLE_FORM]};
+        for (int64_t i = 0; i < 6 * 48; i++) {
+            float scale = scales_at(q, at, i / 48 * uniform_groups_per_row(48, group) + i % 48 / group);
+            double least = INFINITY, mine = fabs((double)w[i] - (double)out[i]);
+            for (int c = 0; c < 1 << type.bits; c++) {
+                double d = fabs((double)w[i] - (double)(scale * value[c]));
+                if (isfinite(value[c]) && d < least) least = d;
+            }
+            if (mine > least * (1 + 1e-5) + 1e-9)
+                fail_msg("%s: weight %lld is %g off, a level is %g off", types[t], (long long)i, mine, least);
+        }
+        free(out);
+        layer_close(&l);
+    }
+    free(w);
+}
+
+static void zeros_constants_and_masks(void **state) {
+    (void)state;
+    float w[4 * 40] = {0};
+    for (int i = 0; i < 40; i++) w[40 + i] = 0.25f, w[80 + i] = -3e-4f, w[120 + i] = i % 3 ? 0 : 1e4f;
+    float *h = calloc(40 * 40, sizeof *h); // inputs that never fire but one
+    h[0] = 1;
+    for (int t = 0; t < TYPES; t++) {
+        static const char *const before[] = {"", "prune sparsity=0.5; ", "quantize bits=2; "};
+        for (int k = 0; k < 3; k++)
+            for (int solver = 0; solver < 2; solver++) {
+                char steps[160];
+                snprintf(steps, sizeof steps, "%squantize solver=%s dtype=%s", before[k], solver ? "gptq" : "rtn",
+                         types[t]);
+                error_of(w, 4, 40, h, steps);
+            }
+    }
+    free(h);
+    layer l = open_layer(w, 4, 40, NULL);
+    float *out = apply_steps(&l, "quantize dtype=nf4 scale=f32");
+    for (int i = 0; i < 40; i++) assert_true(out[i] == 0 && out[40 + i] == 0.25f && out[80 + i] == -3e-4f);
+    free(out);
+    layer_close(&l);
+}
+
+// Each asymmetric half of the weights gets what it needs: never worse than one scale on one-sided data.
+static void split_scales(void **state) {
+    (void)state;
+    float *w = random_matrix(8, 64, 31);
+    for (int i = 0; i < 512; i++)
+        if (w[i] > 0) w[i] *= 6;
+    double one = error_of(w, 8, 64, NULL, "quantize dtype=fp4 group=32"),
+           two = error_of(w, 8, 64, NULL, "quantize dtype=fp4 group=32 split=1");
+    if (!(two < one)) fail_msg("split %g, single %g", two, one);
+    layer l = open_layer(w, 8, 64, NULL);
+    float *out = apply_steps(&l, "quantize dtype=nf4 group=32 split=1");
+    assert_int_equal(layer_bytes(&l), 512 / 2 + 2 * 16 * 2); // codes, and an f16 scale for each side of 16 groups
+    free(out);
+    layer_close(&l);
+    free(w);
+}
+
+static void bytes_are_exact(void **state) {
+    (void)state;
+    static const struct {
+        const char *steps;
+        int64_t bytes; // of a 16 x 64 matrix
+    } want[] = {
+        {"quantize dtype=nf4 group=32", 512 + 32 * 2},
+        {"quantize dtype=mxfp4", 512 + 32},
+        {"quantize dtype=mxfp6", 768 + 32},
+        {"quantize dtype=mxfp8", 1024 + 32},
+        {"quantize dtype=nvfp4", 512 + 64 + 4},
+        {"quantize dtype=fp8 granularity=tensor scale=f32", 1024 + 4},
+        {"quantize dtype=nf4 group=32 scale=double", 512 + 32 + 2 * 4},
+        {"quantize bits=4 group=4 scale=super", 512 + 256 * 6 / 8 + 16 * 2},
+        {"quantize dtype=quantile bits=3", 384 + 16 * 2 + 8 * 4},
+        {"quantize dtype=power bits=4", 512 + 16 * 2 + 4},
+        {"quantize dtype=e2m0", 384 + 16 * 2},
+        {"quantize bits=4 scale=e8m0 group=32", 512 + 32},
+    };
+    float *w = random_matrix(16, 64, 41);
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
+        layer l = open_layer(w, 16, 64, NULL);
+        float *out = apply_steps(&l, want[i].steps);
+        if (layer_bytes(&l) != want[i].bytes)
+            fail_msg("%s: %lld bytes, expected %lld", want[i].steps, (long long)layer_bytes(&l),
+                     (long long)want[i].bytes);
+        free(out);
+        layer_close(&l);
+    }
+    free(w);
+}
+
+// Searches end no worse, in the error they search by, than the range they start from; more bits never hurt.
+static void searches_help(void **state) {
+    (void)state;
+    float *w = random_matrix(16, 128, 51), *h = random_gram(128, 52);
+    for (int i = 0; i < 16; i++) w[i * 128 + i] *= 4; // an outlier a row
+    static const char *const grids[] = {"bits=3",    "bits=3 sym=0", "dtype=nf4",
+                                        "dtype=fp4", "dtype=mxfp4",  "dtype=nf4 split=1"};
+    float *diagonal = calloc(128 * 128, sizeof *diagonal);
+    for (int i = 0; i < 128; i++) diagonal[i * 129] = h[i * 129];
+    for (int g = 0; g < 6; g++) {
+        static const char *const searches[] = {"mse", "fast", "golden", "imatrix"};
+        double base[2] = {0, 0};
+        for (int s = -1; s < 3; s++) {
+            char steps[128];
+            snprintf(steps, sizeof steps, "quantize %s range=%s", grids[g], s < 0 ? "absmax" : searches[s]);
+            const float *by = s >= 2 ? diagonal : NULL;
+            double e = error_of(w, 16, 128, by ? by : diagonal, steps), plain = error_of(w, 16, 128, NULL, steps);
+            if (s < 0) base[0] = plain, base[1] = e;
+            // The 2.4-norm of mse and fast is not the squared error, so these may be a little off.
+            double ours = by ? e : plain, start = base[by != NULL] * (by ? 1 : 1.05);
+            if (ours > start) fail_msg("%s: %g, from the extremes %g", steps, ours, start);
+        }
+    }
+    double last = INFINITY;
+    for (int bits = 2; bits <= 8; bits++) {
+        char steps[64];
+        snprintf(steps, sizeof steps, "quantize dtype=nf bits=%d", bits);
+        double e = error_of(w, 16, 128, NULL, steps);
+        if (e > last) fail_msg("nf: %d bits %g, one fewer %g", bits, e, last);
+        last = e;
+    }
+    double clipped = error_of(w, 16, 128, NULL, "quantize bits=3 range=percentile percentile=99"),
+           all = error_of(w, 16, 128, NULL, "quantize bits=3 range=percentile percentile=100"),
+           absmax = error_of(w, 16, 128, NULL, "quantize bits=3 range=absmax");
+    assert_true(clipped != all);
+    assert_true(all == absmax);
+    free(diagonal);
+    free(w);
+    free(h);
+}
+
+static void contradictions(void **state) {
+    (void)state;
+    static const struct {
+        const char *arg[4][2];
+        const char *want;
+    } cases[] = {
+        {{{"dtype", "nf5"}}, "no data type 'nf5'"},
+        {{{"dtype", "e8m3"}}, "no data type"},
+        {{{"dtype", "nf4"}, {"bits", "3"}}, "contradicts"},
+        {{{"dtype", "nf4"}, {"sym", "0"}}, "no zero points"},
+        {{{"dtype", "mxfp4"}, {"group", "64"}}, "groups of 32"},
+        {{{"dtype", "mxfp4"}, {"scale", "f16"}}, "scales of its own"},
+        {{{"dtype", "nvfp4"}, {"granularity", "tensor"}}, "contradicts"},
+        {{{"dtype", "int"}, {"split", "1"}}, "split needs"},
+        {{{"dtype", "int"}, {"sym", "0"}, {"scale", "e8m0"}}, "symmetric grids"},
+        {{{"dtype", "ternary"}, {"sym", "0"}}, "symmetric"},
+        {{{"dtype", "dynamic"}, {"bits", "1"}}, "cannot have 1 bits"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const compress_step_kind *k = compress_step_find("quantize");
+        compress_step s = {.kind = k};
+        base_err err = {0};
+        bool ok = true;
+        base_arg_defaults(k->args, k->arg_count, s.value);
+        for (int a = 0; a < 4 && cases[i].arg[a][0]; a++) {
+            const char *name = cases[i].arg[a][0], *value = cases[i].arg[a][1];
+            ok = ok && (value[0] >= '0' && value[0] <= '9'
+                            ? base_arg_set_number(k->name, k->args, k->arg_count, s.value, name, atof(value), &err)
+                            : base_arg_set_text(k->name, k->args, k->arg_count, s.value, name, value, &err));
+        }
+        assert_true(ok);
+        assert_false(k->check(&s, &err));
+        if (!strstr(err.text, cases[i].want)) fail_msg("case %zu says: %s", i, err.text);
+    }
+}
+
+// ---- pyramids and E8 -------------------------------------------------------------------------------
+
+static void pyramids(void **state) {
+    (void)state;
+    pvq_table t;
+    base_err err = {0};
+    assert_true(pvq_open(&t, 6, 5, &err));
+    for (int n = 1; n <= 6; n++)
+        for (int k = 0; k <= 5; k++)
+            for (pvq_number i = 0; i < pvq_count(&t, n, k); i++) {
+                int y[6], sum = 0;
+                pvq_vector(&t, n, k, i, y);
+                for (int c = 0; c < n; c++) sum += abs(y[c]);
+                assert_int_equal(sum, k);
+                assert_true(pvq_index(&t, n, k, y) == i);
+            }
+    // The nearest by direction, against all of them.
+    num_rng r = num_rng_seed(4, 4);
+    int good = 0;
+    for (int trial = 0; trial < 100; trial++) {
+        float x[6];
+        int y[6], best[6];
+        double most = -1;
+        for (int c = 0; c < 6; c++) x[c] = (float)num_rng_normal(&r);
+        pvq_nearest(6, 5, x, best);
+        double mine = 0, norm = 0;
+        for (int c = 0; c < 6; c++) mine += (double)x[c] * best[c], norm += (double)best[c] * best[c];
+        mine /= sqrt(norm);
+        for (pvq_number i = 0; i < pvq_count(&t, 6, 5); i++) {
+            double dot = 0, length = 0;
+            pvq_vector(&t, 6, 5, i, y);
+            for (int c = 0; c < 6; c++) dot += (double)x[c] * y[c], length += (double)y[c] * y[c];
+            if (dot / sqrt(length) > most) most = dot / sqrt(length);
+        }
+        good += mine >= most - 1e-9;
+    }
+    if (good < 95) fail_msg("%d of 100 found the best direction", good); // single steps are not an exact search
+    pvq_close(&t);
+    assert_false(pvq_open(&t, 256, 256, &err));
+    assert_non_null(strstr(err.text, "128 bits"));
+}
+
+static void normal_quantisers(void **state) {
+    (void)state;
+    double level[256], last = 1;
+    for (int n = 2; n <= 256; n *= 2) {
+        scalar_figures f = scalar_lloyd_max(n, level, NULL);
+        double even, bits = log2(n);
+        scalar_uniform(n, &even);
+        assert_true(f.mse < last && f.mse <= even + 1e-12 && f.mse > scalar_rate_distortion(bits));
+        assert_true(f.entropy <= bits + 1e-12 && f.mse > scalar_rate_distortion(f.entropy));
+        last = f.mse;
+    }
+    for (int i = 1; i < 1000; i++) {
+        double p = i / 1000.0, x = scalar_normal_quantile(p);
+        assert_true(fabs(0.5 * erfc(-x * 0.70710678118654752440) - p) < 1e-14);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_type_everywhere),
+        cmocka_unit_test(gptq_is_not_worse),
+        cmocka_unit_test(rounding_is_nearest),
+        cmocka_unit_test(zeros_constants_and_masks),
+        cmocka_unit_test(split_scales),
+        cmocka_unit_test(bytes_are_exact),
+        cmocka_unit_test(searches_help),
+        cmocka_unit_test(contradictions),
+        cmocka_unit_test(pyramids),
+        cmocka_unit_test(normal_quantisers),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

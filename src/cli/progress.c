@@ -17,8 +17,15 @@ struct cli_progress {
     double last;     // time of the last plain progress line or live line
     char layer[128]; // in hand
     int64_t index, total;
-    double error;
+    double error, eta; // last figures known
+    int columns;       // of the terminal on standard output; 0: not a terminal, lines are not cut
+    char line[512];    // the live line, drawn again below every row that is printed
 };
+
+static int terminal_columns(int fd) {
+    struct winsize size;
+    return ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
 
 cli_progress *cli_progress_new(bool json, bool quiet) {
     cli_progress *p = base_alloc(sizeof *p);
@@ -27,7 +34,8 @@ cli_progress *cli_progress_new(bool json, bool quiet) {
     const char *term = getenv("TERM");
     p->live = !json && !quiet && isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0;
     p->name_width = 12;
-    p->error = NAN;
+    p->error = p->eta = NAN;
+    p->columns = isatty(STDOUT_FILENO) ? terminal_columns(STDOUT_FILENO) : 0;
     return p;
 }
 
@@ -40,24 +48,23 @@ static void clear_live(cli_progress *p) {
     p->shown = false;
 }
 
-static int terminal_columns(void) {
-    struct winsize size;
-    return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+static void draw_live(cli_progress *p) {
+    if (!p->live || !p->line[0]) return;
+    int columns = terminal_columns(STDERR_FILENO) - 1;
+    fflush(stdout);
+    fprintf(stderr, "\r\033[K%.*s", columns > 0 ? columns : 1, p->line);
+    fflush(stderr);
+    p->shown = true;
 }
 
 static void show_live(cli_progress *p, const char *phase, int64_t done, int64_t of, double eta) {
-    char line[512], left[24] = "", percent[16] = "";
+    char left[24] = "", percent[16] = "", error[32] = "";
     if (!isnan(eta)) base_seconds_text(left, eta);
     if (of > 0) snprintf(percent, sizeof percent, " %3.0f %%", 100.0 * (double)done / (double)of);
-    char error[32] = "";
     if (!isnan(p->error)) snprintf(error, sizeof error, "  last error %.2e", p->error);
-    snprintf(line, sizeof line, "%lld/%lld %s  %s%s%s%s%s", (long long)(p->total ? p->index + 1 : 0),
+    snprintf(p->line, sizeof p->line, "%lld/%lld %s  %s%s%s%s%s", (long long)(p->total ? p->index + 1 : 0),
              (long long)p->total, p->layer, phase, percent, error, left[0] ? "  left " : "", left);
-    int columns = terminal_columns() - 1;
-    if (columns > 0 && (int)strlen(line) > columns) line[columns] = 0;
-    fprintf(stderr, "\r\033[K%s", line);
-    fflush(stderr);
-    p->shown = true;
+    draw_live(p);
 }
 
 static void on_begin(cli_progress *p, const base_event *e) {
@@ -88,6 +95,7 @@ static void on_plan(cli_progress *p, const base_event *e) {
 
 static void on_progress(cli_progress *p, const base_event *e) {
     double now = base_now();
+    p->eta = e->eta;
     if (p->live) {
         if (now - p->last < 0.1) return;
         show_live(p, e->text, e->done, e->of, e->eta);
@@ -116,9 +124,8 @@ static void on_train(cli_progress *p, const base_event *e) {
     snprintf(line, sizeof line, "step %lld/%lld  loss %.4f  rate %.2e%s%s", (long long)e->index + 1,
              (long long)e->total, e->value, e->value2, left[0] ? "  left " : "", left);
     if (p->live && !end) {
-        fprintf(stderr, "\r\033[K%s", line);
-        fflush(stderr);
-        p->shown = true;
+        snprintf(p->line, sizeof p->line, "%s", line);
+        draw_live(p);
     } else {
         printf("  %s\n", line);
         fflush(stdout);
@@ -129,7 +136,7 @@ static void on_layer_begin(cli_progress *p, const base_event *e) {
     base_clean(p->layer, sizeof p->layer, e->layer->name);
     p->index = e->index;
     p->total = e->total;
-    if (p->live) show_live(p, "", 0, 0, NAN);
+    if (p->live) show_live(p, "", 0, 0, p->eta);
 }
 
 static const char *figure(char out[16], double value) {
@@ -151,9 +158,12 @@ static void on_layer_end(cli_progress *p, const base_event *e) {
     char place[24], name[128], a[16], b[16], c[16];
     snprintf(place, sizeof place, "%lld/%lld", (long long)e->index + 1, (long long)e->total);
     base_clean(name, sizeof name, r->name);
-    printf("%7s  %-*s %9lld %9lld %6.3f  %9s %9s %9s %7.3f  %s\n", place, p->name_width, name, (long long)r->weights,
-           (long long)r->bytes, r->bits, figure(a, r->weight_error), figure(b, r->output_error),
-           figure(c, r->chained_error), r->seconds, r->steps[0] ? r->steps : "as it was");
+    char *row = base_sprintf("%7s  %-*s %9lld %9lld %6.3f  %9s %9s %9s %7.3f  %s", place, p->name_width, name,
+                             (long long)r->weights, (long long)r->bytes, r->bits, figure(a, r->weight_error),
+                             figure(b, r->output_error), figure(c, r->chained_error), r->seconds,
+                             r->steps[0] ? r->steps : "as it was");
+    printf("%.*s\n", p->columns ? p->columns : (int)strlen(row), row);
+    free(row);
     fflush(stdout);
 }
 
@@ -204,5 +214,7 @@ void cli_progress_event(void *progress, const base_event *event) {
     bool moving = event->kind == BASE_EV_PROGRESS || event->kind == BASE_EV_TRAIN || event->kind == BASE_EV_LAYER_BEGIN;
     if (moving && p->quiet) return;
     if (!moving) clear_live(p);
+    if (event->kind == BASE_EV_MODEL || event->kind == BASE_EV_RUN_END) p->line[0] = 0; // nothing is in hand any more
     if (handlers[event->kind]) handlers[event->kind](p, event);
+    if (!moving) draw_live(p);
 }

@@ -15,6 +15,7 @@ enum { COMPRESS_MAX_ARG = 40 };
 
 // What a step needs before it can run.
 enum { COMPRESS_NEEDS_GRAM = 1, COMPRESS_NEEDS_INPUTS = 2, COMPRESS_NEEDS_GRADIENT = 4, COMPRESS_NEEDS_ALL_LAYERS = 8 };
+enum { COMPRESS_WANTS_GRAM = 16 }; // the second moment where there is calibration data, none otherwise
 
 struct compress_context; // private: a layer being worked on
 struct compress_step;
@@ -49,6 +50,50 @@ typedef struct compress_step {
 double compress_number(const compress_step *s, const char *arg); // BASE_CHECKs that the argument exists
 const char *compress_text(const compress_step *s, const char *arg);
 char *compress_step_text(const compress_step *s); // "quantize rtn b4 g64", caller frees
+
+// ---- a step defined elsewhere (a recipe's own) ---------------------------------------------------
+
+typedef struct term compress_term; // private: a part of a layer's weight in its stored form
+void compress_term_free(compress_term *t);
+
+// What such a step works on. All pointers are lent for the time of the call.
+typedef struct compress_target {
+    const char *layer;
+    int64_t rows, cols, groups;
+    const float *w;      // [rows x cols] what the terms so far leave over
+    const uint8_t *mask; // [rows x cols] 1 = kept; NULL: nothing was pruned
+    const float *h;      // [groups x cols x cols] second moment of the inputs, [rows] counts when diagonal, or NULL
+    bool diagonal;       // an embedding
+    uint64_t seed;
+    base_job *job;
+} compress_target;
+
+enum { COMPRESS_OWN_TERMS = 16 }; // most terms that one step may add
+// compress_step.kind points to `kind`, which stands first; the struct must outlive every plan that uses it.
+typedef struct compress_own_step {
+    compress_step_kind kind;
+    unsigned data; // COMPRESS_NEEDS_GRAM, COMPRESS_WANTS_GRAM or 0
+    // Fills terms[0 .. *count), which then belong to the layer; on failure *count terms are freed by the caller.
+    bool (*make)(void *context, const compress_target *t, compress_term **terms, int *count, base_err *err);
+    void *context;
+} compress_own_step;
+// Fills the kind; name and about are lent. The result is checked as after any step: NaN, mask, bytes.
+void compress_own_step_init(compress_own_step *s, const char *name, const char *about);
+
+// Terms, checked completely; NULL with err when the values cannot be stored. Values of pruned weights mean nothing.
+// Integer codes: value = scale * (code - zero), zero of the group from `zeros`, or 2^(bits-1) when that is NULL.
+// scales and zeros are [rows x groups of a row], where `group` inputs share one; group 0: a row, -1: one in all.
+// dtype NUM_DTYPES: the shortest of f16, bf16, f32 that holds every scale exactly.
+compress_term *compress_term_codes(int64_t rows, int64_t cols, int64_t group, int bits, const float *codes,
+                                   const float *scales, const float *zeros, num_dtype dtype, base_err *err);
+compress_term *compress_term_dense(int64_t rows, int64_t cols, const float *values, num_dtype dtype, base_err *err);
+compress_term *compress_term_lowrank(int64_t rows, int64_t cols, int64_t rank, const float *u, const float *v,
+                                     num_dtype dtype, base_err *err);
+// The values where keep is not 0, and their positions in the smallest form. Later quantise steps leave them alone.
+compress_term *compress_term_sparse(int64_t rows, int64_t cols, const float *keep, const float *values, num_dtype dtype,
+                                    base_err *err);
+bool compress_term_decode(const compress_term *t, float *out, base_err *err) BASE_MUST_USE; // out = its value
+void compress_term_size(const compress_term *t, int64_t *rows, int64_t *cols, int64_t *bytes);
 
 typedef struct compress_rule {
     char *pattern; // PCRE2, searched in the layer name

@@ -207,7 +207,8 @@ static bool run_layer(walk *w, int i, base_layer_row *row, base_err *err) {
     if (!num_all_finite(weight, (size_t)l->weights))
         ok = base_fail(err, "layer %s: its weight holds NaN or Inf", row->name);
     bool own_inputs = !w->plan->sequential || w->s.calib.chain == w->s.calib.own;
-    if (ok && (layer_needs(w, i) & COMPRESS_NEEDS_GRAM)) {
+    bool wanted = (layer_needs(w, i) & COMPRESS_WANTS_GRAM) && l->node >= 0 && w->s.calib.own;
+    if (ok && (wanted || (layer_needs(w, i) & COMPRESS_NEEDS_GRAM))) {
         h = make_gram(w, l, own_inputs ? w->s.calib.own : w->s.calib.chain, err);
         ok = h || (err->status != BASE_CANCELLED && base_wrap(err, "layer %s: ", row->name));
     }

@@ -14,6 +14,7 @@ void recipe_work(lua_State *L, const char *function) {
     if (!run->named)
         script_error(L, "%s comes before recipe{ name = ..., about = ..., source = ... }, which must stand first",
                      function);
+    if (run->target) script_error(L, "%s cannot be called inside a step", function);
     run->working = true;
     // Declarations end here; nothing the recipe catches can carry on.
     if (run->declare) script_stop(L, BASE_OK, "declared");
@@ -45,7 +46,7 @@ static bool open_language(lua_State *L, const script_run_options *options, base_
                                             recipe_work_functions,    recipe_save_functions, recipe_train_functions};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         if (!script_register(L, parts[i], err)) return false;
-    static const lua_CFunction openers[] = {recipe_open_handles, recipe_open_steps, push_arg};
+    static const lua_CFunction openers[] = {recipe_open_handles, recipe_open_steps, recipe_open_own_steps, push_arg};
     for (size_t i = 0; i < sizeof openers / sizeof *openers; i++) {
         lua_pushcfunction(L, openers[i]);
         lua_pushlightuserdata(L, (void *)(uintptr_t)options);

@@ -1,5 +1,6 @@
 // Private to script/: the recipe language. recipe.c loads and runs, recipe_declare.c has recipe{} and param(),
-// recipe_open.c the handles of models, datasets and views, recipe_steps.c steps, rules and plans, recipe_work.c
+// recipe_open.c the handles of models, datasets and views, recipe_steps.c steps, rules and plans, matrix_step.c step{},
+// recipe_work.c
 // compress, evaluate and report, recipe_save.c save, recipe_train.c train and new_model.
 //
 // A recipe is run twice: once for its declarations, until the first call that would do work, and once for real.
@@ -17,9 +18,11 @@ typedef struct recipe_run {
     const script_recipe *recipe; // path, text and params
     const script_run_options *options;
     base_job *job;
-    bool named;   // recipe{} was called
-    bool working; // a call that does work was reached
-    int asked;    // params asked for so far
+    bool named;                    // recipe{} was called
+    bool working;                  // a call that does work was reached
+    int asked;                     // params asked for so far
+    lua_State *L;                  // whose call of compress runs; steps of the recipe's own are called there
+    const compress_target *target; // what such a step works on; NULL: none runs
 } recipe_run;
 recipe_run *recipe_of(lua_State *L);
 
@@ -99,6 +102,8 @@ extern const base_arg recipe_plan_args[]; // of compress{}, beside the views
 extern const size_t recipe_plan_arg_count;
 int recipe_open_handles(lua_State *L); // lua_CFunction: metatables
 int recipe_open_steps(lua_State *L);
+int recipe_open_own_steps(lua_State *L); // matrices and terms
+int recipe_own_step(lua_State *L);       // step{}
 // What the reference says of a function; NULL: nothing.
 const char *recipe_function_help(const char *name);
 // The compress_plan written in the table at `index`; the views stay owned by their handles, left on the stack. The plan

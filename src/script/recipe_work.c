@@ -81,6 +81,7 @@ static int api_compress(lua_State *L) {
     compress_result_free(net->result);
     net->result = NULL;
     base_err err = {0};
+    recipe_of(L)->L = L;
     bool ok = compress_run(net->m, plan, recipe_of(L)->job, &net->result, &err);
     if (!ok && err.status == BASE_CANCELLED && net->result && finished_layers(net->result)) recipe_keep_stopped(L, net);
     recipe_done(L, ok, &err);

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "script/matrix.h"
 #include "script/recipe.h"
 
 static const struct {
@@ -33,6 +34,8 @@ static const struct {
      "and the last layer of any model. The first rule that matches a layer counts, with all its steps in order; a "
      "layer no "
      "rule matches stays as it is. A pattern that matches nothing is an error."},
+    {"step", "step{ name =, apply = function(w, ctx) ... end [, about =] [, inputs =] }",
+     "A step of your own, used in rules like the built-in ones: see \"A step of your own\"."},
     {"compress", "compress(net, { rule, ..., option = value })",
      "Walks the model layer by layer and applies the rules. Always starts from the weights as opened, so it can be "
      "called "
@@ -137,6 +140,55 @@ static void print_figures(FILE *out) {
     fputc('\n', out);
 }
 
+static void print_functions(FILE *out, const matrix_function *list) {
+    for (; list->name; list++) {
+        if (!list->help) continue;
+        fprintf(out, "| `%s` | ", list->call);
+        print_cell(out, list->help);
+        fputs(" |\n", out);
+    }
+}
+
+static void print_own_steps(FILE *out) {
+    fputs(
+        "## A step of your own\n\n"
+        "`step{ name =, about =, apply =, inputs = }` defines a step from operations on matrices; the recipe `my-rtn` "
+        "is\nround to nearest in a dozen lines. `apply(w, ctx)` is called for each layer of the rule. `w` is a matrix "
+        "[outputs x\ninputs]: what the terms so far leave over of the weight (a convolution's is [out x in kh kw]), 0 "
+        "where it was pruned. It "
+        "returns one or more\nterms, whose sum takes the place of `w`. They are stored, counted, checked (NaN, shapes, "
+        "pruned weights stay 0), saved\nand read back as those of the built-in steps.\n\n"
+        "| of ctx | what |\n|---|---|\n"
+        "| `ctx.layer`, `ctx.rows`, `ctx.cols`, `ctx.groups`, `ctx.seed` | the layer's name, size, groups of a "
+        "convolution, and a seed of its own |\n"
+        "| `ctx.H` | second moment X^T X / n of its inputs [cols x cols] (of a grouped convolution the groups' below "
+        "each other), or nil. `inputs = \"needed\"` insists on calibration data, `\"none\"` spares the work; "
+        "`\"wanted\"` is the default |\n"
+        "| `ctx.counts` | an embedding's: how often each row was used, or nil |\n"
+        "| `ctx.mask` | 1 where a weight was kept by pruning, 0 where not; nil: nothing was pruned |\n"
+        "| `ctx.codes{ codes =, scales =, bits = [, zeros =] [, group =] [, dtype =] }` | integer codes: value = scale "
+        "* "
+        "(code - zero), zero = 2^(bits-1) without `zeros`. Scales (and zeros) are [rows x 1], [1 x 1], or [rows x "
+        "groups] with `group` inputs in each; they are stored in the shortest of f16, bf16, f32 that holds them "
+        "exactly, or in `dtype` |\n"
+        "| `ctx.dense(m [, dtype])` | the values as floats (`f16`); a later quantize step replaces them |\n"
+        "| `ctx.lowrank(u, v [, dtype])` | the product of two factors |\n"
+        "| `ctx.sparse(mask, m [, dtype])` | the values of `m` where `mask` is not 0, with their positions; later "
+        "steps leave them alone |\n"
+        "| `t:decode()`, `t.bytes` | of any such term: the matrix it stands for, and its stored size |\n\n"
+        "### Matrices\n\n"
+        "Values are float32; sums are taken in float64. `+ - * / ^` and the comparisons work value by value, with "
+        "numbers,\nand with a single row or column, which is repeated. Rows and columns count from 1. `m.rows`, "
+        "`m.cols` are the size.\n\n"
+        "| function | what |\n|---|---|\n",
+        out);
+    print_functions(out, tensor_functions);
+    print_functions(out, matrix_math);
+    print_functions(out, matrix_algebra);
+    print_functions(out, matrix_parts);
+    fputc('\n', out);
+}
+
 void script_reference_markdown(FILE *out) {
     fputs("## Functions\n\n", out);
     for (size_t i = 0; i < function_count; i++)
@@ -159,6 +211,7 @@ void script_reference_markdown(FILE *out) {
     }
     fputs("\n## Steps\n\n", out);
     for (size_t i = 0; i < compress_step_count; i++) print_step(out, compress_steps[i]);
+    print_own_steps(out);
     fputs("## Figures of evaluate\n\n", out);
     print_figures(out);
     fputs("## Options of train\n\n", out);

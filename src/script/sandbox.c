@@ -253,6 +253,15 @@ void script_renew(lua_State *L) {
     if (box->deadline > 0) box->deadline = thread_seconds() + box->seconds;
 }
 
+double script_clock(void) {
+    return thread_seconds();
+}
+
+void script_forgive(lua_State *L, double began) {
+    script_box *box = script_box_of(L);
+    if (box->deadline > 0) box->deadline += thread_seconds() - began;
+}
+
 // ---- for the other files of this room ----------------------------------------------------------
 
 struct registration {

@@ -30,6 +30,9 @@ bool script_load_file(lua_State *L, const char *path, base_err *err) BASE_MUST_U
 bool script_pcall(lua_State *L, int nargs, int nresults, double seconds, base_err *err) BASE_MUST_USE;
 // The time limit starts anew: called by functions that do real work, so that only idle Lua counts.
 void script_renew(lua_State *L);
+// Or only the time since script_clock() gave `began` is not counted: for functions that compute for a moment.
+double script_clock(void);
+void script_forgive(lua_State *L, double began);
 
 // Pop the value on top and make it the global `name`. Call it inside the setup or a protected call (it allocates).
 void script_global(lua_State *L, const char *name);

@@ -86,6 +86,8 @@ void num_dgemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, double alpha, 
                const double *b, int64_t ldb, double beta, double *c, int64_t ldc);
 // C[n x n] += alpha A^T A for A[rows x n] (full symmetric matrix is written when `finish`, upper triangle else).
 void num_gram(int64_t rows, int64_t n, float alpha, const float *a, int64_t lda, float *c, int64_t ldc, bool finish);
+// C[n x n] += A A^T, upper triangle, for A[n x count]: the same sum from columns. On the calling thread only.
+void num_gram_columns(int64_t n, int64_t count, const float *a, int64_t lda, float *c, int64_t ldc);
 // Cholesky of the n x n symmetric `a` in place: upper factor U, A = U^T U, strict lower part zeroed. False when not
 // positive definite.
 bool num_cholesky(int64_t n, float *a, int64_t lda);

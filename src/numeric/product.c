@@ -131,6 +131,11 @@ void num_gram(int64_t rows, int64_t n, float alpha, const float *a, int64_t lda,
     s_gram(rows, n, alpha, a, lda, c, ldc, finish);
 }
 
+void num_gram_columns(int64_t n, int64_t count, const float *a, int64_t lda, float *c, int64_t ldc) {
+    cblas_ssyrk(CblasRowMajor, CblasUpper, CblasNoTrans, (blasint)n, (blasint)count, 1, a, (blasint)lda, 1, c,
+                (blasint)ldc);
+}
+
 bool num_cholesky(int64_t n, float *a, int64_t lda) {
     return s_cholesky(n, a, lda);
 }

@@ -16,5 +16,6 @@ void golden_tables(const golden_file *f);
 void golden_bnb(const golden_file *f);
 void golden_scalar_quantisers(const golden_file *f);
 void golden_pvq_sizes(const golden_file *f);
+void golden_ggml(const golden_file *f);
 
 #endif

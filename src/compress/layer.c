@@ -9,6 +9,11 @@ void layer_close(layer *l) {
     for (int i = 0; i < l->term_count; i++) term_free(l->terms[i]);
     base_big_free(l->mask);
     base_big_free(l->aim);
+    base_big_free(l->own_w);
+    base_big_free(l->own_h);
+    base_big_free(l->own_fisher);
+    layer_stats_free(&l->own_stats);
+    for (int i = 0; i < l->map_count; i++) term_free(l->maps[i]);
     base_buf_free(&l->did);
     memset(l, 0, sizeof *l);
 }
@@ -120,6 +125,7 @@ bool layer_refresh_floats(layer *l, base_err *err) {
 int64_t layer_bytes(const layer *l) {
     int64_t bytes = 0;
     for (int i = 0; i < l->term_count; i++) bytes += term_bytes(l->terms[i]);
+    for (int i = 0; i < l->map_count; i++) bytes += term_bytes(l->maps[i]);
     return bytes;
 }
 

@@ -10,7 +10,7 @@
 
 // ---- terms -------------------------------------------------------------------------------------
 
-enum { TERM_MAX_ATTR = 6, TERM_MAX_BLOB = 6, TERM_MAX_CHILD = 16, TERM_MAX_TERMS = 64, TERM_MAX_DEPTH = 4 };
+enum { TERM_MAX_ATTR = 6, TERM_MAX_BLOB = 6, TERM_MAX_CHILD = 16, TERM_MAX_TERMS = 64, TERM_MAX_DEPTH = 6 };
 enum { TERM_MAX_NAME = 4096 };    // longest tensor name accepted, bytes
 enum { TERM_PARALLEL = 1 << 15 }; // values from which a loop over rows is worth a second thread
 
@@ -60,7 +60,8 @@ typedef struct term_kind {
     void (*describe)(const term *t, base_buf *b);
 } term_kind;
 
-extern const term_kind term_dense, term_uniform, term_table, term_lowrank, term_sparse, term_masked, term_codebook;
+extern const term_kind term_dense, term_uniform, term_table, term_lowrank, term_sparse, term_masked, term_codebook,
+    term_mapped;
 extern const term_kind *const term_kinds[];
 extern const size_t term_kind_count;
 
@@ -210,7 +211,7 @@ const compress_solver *compress_solver_find(const char *name);
 // An option of the step that asked, or the given value where there is no step.
 double solver_number(const solver_problem *p, const char *arg, double otherwise);
 bool solver_is(const solver_problem *p, const char *arg, const char *text);
-extern const compress_solver solver_rtn, solver_gptq, solver_adaround, solver_obq, solver_hqq;
+extern const compress_solver solver_rtn, solver_gptq, solver_adaround, solver_obq, solver_hqq, solver_awq;
 // Runs `solve` on each convolution group: its own rows, its own second moment. With one scale for the whole tensor
 // (already in p->scales) every row starts from a copy of it. p->damping becomes the largest of all.
 bool solver_each_group(solver_problem *p, bool (*solve)(solver_problem *group, void *context, base_err *err),
@@ -227,14 +228,26 @@ term *solver_quantize(const compress_solver *s, solver_problem *p, int64_t kept,
 
 // ---- a layer being worked on --------------------------------------------------------------------
 
+enum { LAYER_MAX_MAPS = 3 };
+// First-order figures of a layer's inputs, each [groups x cols].
+typedef struct layer_stats {
+    float *mean, *mean_abs, *max_abs;
+} layer_stats;
+
 struct compress_context {
     const char *name;
     int64_t rows, cols, groups;
-    const float *w;      // the original weight
+    const float *w;      // the weight that terms add up to: the original, behind the maps if there are any (map.h)
     num_dtype dtype;     // as stored in the file
     bool diagonal;       // embedding: h holds counts of the rows
-    const float *h;      // second moment of the inputs, when a step asked for it
-    const float *fisher; // [rows x cols] sum of squared gradients, when a step asked for it
+    const float *h;      // second moment of the inputs (as they are behind the maps), when a step asked for it
+    const float *fisher; // [rows x cols] sum of squared gradients, when a step asked for it; NULL behind a rotation
+    const layer_stats *stats;          // when a step asked for them
+    const float *original;             // NULL: w, there are no maps
+    float *own_w, *own_h, *own_fisher; // mapped copies
+    layer_stats own_stats;             // arrays NULL where a map made them unknown
+    term *maps[LAYER_MAX_MAPS];        // the first is the outermost
+    int map_count;
     term *terms[TERM_MAX_TERMS];
     int term_count;
     uint8_t *mask;   // 1 = kept, of the container below; NULL: nothing pruned
@@ -249,6 +262,10 @@ struct compress_context {
 typedef struct compress_context layer;
 
 void layer_close(layer *l);
+void layer_stats_free(layer_stats *s);
+// Arrays stay NULL for an embedding: it has no inputs in this sense.
+bool layer_stats_make(engine_stream *s, const model *m, const model_layer *ml, layer_stats *out, base_job *job,
+                      base_err *err) BASE_MUST_USE;
 // A new term at the end; takes ownership, also on failure.
 bool layer_append(layer *l, term *t, base_err *err) BASE_MUST_USE;
 // out = W - terms for which `stays` is true (NULL: all of them).
@@ -273,6 +290,7 @@ int64_t layer_bytes(const layer *l);
 bool layer_check_mask(const layer *l, const float *decoded, base_err *err) BASE_MUST_USE;
 
 extern const compress_step_kind step_quantize, step_prune, step_lowrank, step_keep, step_codebook, step_outliers;
+extern const compress_step_kind step_scale, step_rotate, step_permute;
 // Sets mask to 0 for the `count` smallest |score|; entries that are 0 already come first; ties go in order.
 void prune_select(const float *score, int64_t n, int64_t count, uint8_t *mask);
 // How many weights each matrix loses when `fraction` of all of them together goes, by magnitude; ties in order.

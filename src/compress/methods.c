@@ -176,6 +176,32 @@ const compress_method compress_methods[] = {
      "W ~ U V + Q(W - U V). rule(\".*\", lowrank{rank=16, factors=\"f16\"}, quantize{bits=4, group=64})",
      "the decomposition of SVDQuant (Li et al., ICLR 2025, arXiv 2411.05007), without its smoothing",
      "no data (whitened: calibration inputs)"},
+    {"awq", "quantize", "scales of the inputs, then clipping, both searched for the least output error",
+     "s = mean|x|^r over sqrt(max s min s), r = 0, 0.05, .. 0.95; then each group is clipped at max|w| (1 - i/20).\n"
+     "The scales are stored with the layer (f16). rule(\".*\", scale{method=\"awq\", bits=4, group=64},\n"
+     "quantize{solver=\"awq\", sym=false, bits=4, group=64})",
+     "AWQ (Lin et al., MLSys 2024, arXiv 2306.00978)", "calibration inputs; 20 products with H, 10 a group"},
+    {"smoothquant", "scale", "magnitude moved between inputs and weights",
+     "s = max|x|^alpha / max|w|^(1 - alpha) of each input; W s is stored, the inputs are divided by s.\n"
+     "rule(\".*\", scale{method=\"smooth\", alpha=0.5}, quantize{bits=8})",
+     "SmoothQuant (Xiao et al., ICML 2023, arXiv 2211.10438), equation 4", "calibration inputs; one pass"},
+    {"quarot", "rotate", "a signed Hadamard rotation before any quantiser",
+     "W R with R = D H: outliers spread over the row, so a coarse grid fits. Only a seed is stored.\n"
+     "rule(\".*\", rotate{}, quantize{solver=\"gptq\", bits=3, group=64})",
+     "QuaRot (Ashkboos et al., NeurIPS 2024, arXiv 2404.00456); both sides: QuIP# (arXiv 2402.04396)",
+     "no data; n log n operations a row"},
+    {"act-order", "permute", "gptq in the order of falling second moment, groups in that order too",
+     "The permutation is stored (two bytes an input), so groups may follow it.\n"
+     "rule(\".*\", permute{order=\"act\"}, quantize{solver=\"gptq\", bits=3, group=64})",
+     "the --act-order of IST-DASLab/gptq", "calibration inputs; as gptq"},
+    {"asvd", "lowrank", "singular value decomposition of the weight scaled by its inputs' magnitude",
+     "s = mean|x|^alpha; W ~ (U V) / s with U V the best rank r of W s.\n"
+     "rule(\".*\", scale{method=\"asvd\", alpha=0.5}, lowrank{ratio=0.5})",
+     "ASVD (Yuan et al., arXiv 2312.05821)", "calibration inputs, one pass; O(out in min(out, in))"},
+    {"svdquant", "lowrank", "smoothing, a low-rank part that absorbs the outliers, then four bits",
+     "W s ~ U V + Q(W s - U V). rule(\".*\", scale{method=\"smooth\"}, lowrank{rank=16, factors=\"f16\"},\n"
+     "quantize{bits=4, group=64})",
+     "SVDQuant (Li et al., ICLR 2025, arXiv 2411.05007)", "calibration inputs; O(out in min(out, in))"},
     {"sparse-plus-lowrank", "prune", "a sparse part and a low-rank part",
      "prune then lowrank: U V approximates what was pruned; lowrank then prune: the largest of W - U V are stored.",
      "LoSparse (Li et al., ICML 2023, arXiv 2306.11222)", "no data (whitened: calibration inputs)"},

@@ -1,5 +1,6 @@
 // run: the walk. Layers in the order of the graph, each with the steps of its rule; what they need (second moments,
 // masks over all layers) is made when it is needed and dropped with the layer.
+#include "compress/map.h"
 #include "compress/result.h"
 
 #include <math.h>
@@ -42,7 +43,8 @@ static bool check_steps(const walk *w, base_err *err) {
             const compress_step *s = &w->plan->rules[r].steps[k];
             if (s->kind->check && !s->kind->check(s, err))
                 return base_wrap(err, "rule \"%s\", step %d: ", w->plan->rules[r].pattern, k + 1);
-            unsigned data = COMPRESS_NEEDS_GRAM | COMPRESS_NEEDS_INPUTS | COMPRESS_NEEDS_GRADIENT;
+            unsigned data =
+                COMPRESS_NEEDS_GRAM | COMPRESS_NEEDS_INPUTS | COMPRESS_NEEDS_GRADIENT | COMPRESS_NEEDS_STATS;
             if (!(step_needs(s) & data)) continue;
             if (!w->m->graph)
                 return base_fail(
@@ -131,9 +133,12 @@ static bool apply_step(const walk *w, int i, int k, layer *l, base_layer_row *ro
     const compress_step *s = &rule_of(w, i)->steps[k];
     l->prune_count = w->prune_count[i] ? w->prune_count[i][k] : -1;
     base_buf_clear(&l->did);
-    bool ok = base_go_on(w->job, err) && s->kind->apply(s, l, err);
+    bool ok = base_go_on(w->job, err);
+    if (ok && (step_needs(s) & COMPRESS_NEEDS_GRADIENT) && !l->fisher)
+        ok = base_fail(err, "squared gradients are not known behind a rotation");
+    ok = ok && s->kind->apply(s, l, err);
     if (ok && l->term_count) {
-        ok = terms_decode(l->terms, l->term_count, l->rows, l->cols, decoded, err);
+        ok = layer_decode(l, decoded, err);
         if (ok && !num_all_finite(decoded, (size_t)(l->rows * l->cols)))
             ok = base_fail(err, "the weight it leaves holds NaN or Inf");
     }
@@ -143,7 +148,7 @@ static bool apply_step(const walk *w, int i, int k, layer *l, base_layer_row *ro
     }
     if (l->term_count) {
         row->bytes = layer_bytes(l);
-        measure_weights(row, l->w, decoded);
+        measure_weights(row, layer_original(l), decoded);
     }
     row->damping = l->damping;
     emit_row(w, BASE_EV_STEP, row, l->did.text ? l->did.text : s->kind->name);
@@ -158,7 +163,15 @@ static void move_terms(layer *l, result_layer *to, float *decoded) {
     l->term_count = 0;
 }
 
-static bool run_steps(walk *w, int i, const float *h, base_layer_row *row, base_err *err) {
+// The mask is held against the terms, then the maps go around them; what is measured is what a file will decode to.
+static bool finish(layer *l, float *decoded, base_err *err) {
+    if (!l->term_count) return true;
+    if (!l->map_count) return layer_check_mask(l, decoded, err);
+    return terms_decode(l->terms, l->term_count, l->rows, l->cols, decoded, err) && layer_check_mask(l, decoded, err) &&
+           layer_wrap(l, err) && terms_decode(l->terms, l->term_count, l->rows, l->cols, decoded, err);
+}
+
+static bool run_steps(walk *w, int i, const float *h, const layer_stats *stats, base_layer_row *row, base_err *err) {
     const model_layer *ml = &w->m->layers[i];
     const compress_rule *rule = rule_of(w, i);
     int64_t n = ml->out * ml->in;
@@ -168,6 +181,7 @@ static bool run_steps(walk *w, int i, const float *h, base_layer_row *row, base_
                .groups = ml->groups,
                .h = h,
                .fisher = w->fisher ? w->fisher[i] : NULL,
+               .stats = stats,
                .damping = NAN,
                .w = w->m->weights[ml->weight],
                .dtype = result_tensor(w->m, ml)->t.dtype,
@@ -178,7 +192,7 @@ static bool run_steps(walk *w, int i, const float *h, base_layer_row *row, base_
     float *decoded = base_big_alloc((size_t)n, sizeof *decoded, "a decoded weight", err);
     bool ok = decoded;
     for (int k = 0; ok && k < rule->step_count; k++) ok = apply_step(w, i, k, &l, row, decoded, err);
-    if (ok && l.term_count) ok = layer_check_mask(&l, decoded, err);
+    if (ok) ok = finish(&l, decoded, err);
     if (ok && l.term_count) {
         move_terms(&l, &w->r->layers[i], decoded);
         w->r->weights[ml->weight] = decoded;
@@ -203,6 +217,7 @@ static bool run_layer(walk *w, int i, base_layer_row *row, base_err *err) {
     const model_layer *l = &w->m->layers[i];
     const float *weight = w->m->weights[l->weight];
     float *h = NULL;
+    layer_stats stats = {0};
     bool ok = l->node < 0 || measure_advance(&w->s, l->node, w->job, err);
     if (!num_all_finite(weight, (size_t)l->weights))
         ok = base_fail(err, "layer %s: its weight holds NaN or Inf", row->name);
@@ -212,7 +227,9 @@ static bool run_layer(walk *w, int i, base_layer_row *row, base_err *err) {
         h = make_gram(w, l, own_inputs ? w->s.calib.own : w->s.calib.chain, err);
         ok = h || (err->status != BASE_CANCELLED && base_wrap(err, "layer %s: ", row->name));
     }
-    if (ok && rule_of(w, i)) ok = run_steps(w, i, h, row, err);
+    if (ok && (layer_needs(w, i) & COMPRESS_NEEDS_STATS))
+        ok = layer_stats_make(own_inputs ? w->s.calib.own : w->s.calib.chain, w->m, l, &stats, w->job, err);
+    if (ok && rule_of(w, i)) ok = run_steps(w, i, h, &stats, row, err);
     const float *now = w->r->weights[l->weight];
     if (ok) {
         measure_weights(row, weight, now);
@@ -222,6 +239,7 @@ static bool run_layer(walk *w, int i, base_layer_row *row, base_err *err) {
         if (!ok) undo(w, i);
     }
     base_big_free(h);
+    layer_stats_free(&stats);
     return ok;
 }
 

@@ -159,6 +159,11 @@ static void round_trips(void **state) {
     check_round_trip("quantize bits=4 group=8 scale=super");
     check_round_trip("quantize bits=4 group=8 scale=e8m0");
     check_round_trip("keep");
+    check_round_trip("rotate; quantize bits=4 group=8; lowrank rank=1 factors=f16");
+    check_round_trip("rotate method=random side=both seed=9; prune sparsity=0.5; quantize bits=3 sym=0");
+    check_round_trip("permute order=weight; quantize bits=2 group=4");
+    check_round_trip("permute order=random; rotate side=out; keep dtype=bf16");
+    check_round_trip("rotate");
     check_round_trip(
         "quantize bits=2; quantize bits=2; quantize bits=2; lowrank rank=1; prune sparsity=0.5; quantize bits=2");
 }
@@ -307,6 +312,13 @@ static const attack attacks[] = {
      "{\"kind\":\"lowrank\",\"rank\":1,\"terms\":[{\"kind\":\"lowrank\",\"rank\":1,\"terms\":[{\"kind\":\"lowrank\","
      "\"rank\":1,\"terms\":[{\"kind\":\"lowrank\",\"rank\":1,\"terms\":[]}]}]}]}",
      NULL, 0, 0, "terms"},
+    {"permute order=weight; keep dtype=f16", NULL, NULL, "w1.weight:0.order", 0, 6, "no permutation"},
+    {"permute order=weight; keep dtype=f16", NULL, NULL, "w1.weight:0.order", 1, 255, "no permutation"},
+    {"permute order=weight; keep dtype=f16", NULL, NULL, "w1.weight:0.order", -1, 0, "array order"},
+    {"rotate; keep dtype=f16", "\"groups\":1", "\"groups\":2", NULL, 0, 0, "do not divide"},
+    {"rotate; keep dtype=f16", "\"seed\":1", "\"seed\":-1", NULL, 0, 0, "integer from 0"},
+    {"rotate; keep dtype=f16", "\"hadamard\"", "\"scale\"", NULL, 0, 0, "array scales"},
+    {"rotate; keep dtype=f16", "\"hadamard\"", "\"mirror\"", NULL, 0, 0, "expected one of scale"},
     {"keep dtype=f16", NULL, NULL, "w1.weight:0.data", 1, 127, "NaN or Inf"},
 };
 

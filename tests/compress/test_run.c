@@ -336,6 +336,17 @@ static void real_stories(void **state) {
                "first => quantize bits=8 group=64\n.* => prune n=2 m=4; quantize bits=4 group=32 sym=0", false);
 }
 
+// Maps of linear and convolution layers, chosen by the calibration inputs.
+static void real_maps(void **state) {
+    (void)state;
+    check_real("models/resnet20_cifar10.safetensors", "cifar10",
+               "first|last => scale method=smooth; rotate; quantize bits=8\n"
+               ".* => scale method=awq bits=4; permute; quantize solver=gptq bits=4 group=32",
+               false);
+    check_real("models/stories260K/model.safetensors", "tinystories",
+               ".* => scale method=awq bits=4 group=32; quantize solver=awq bits=4 group=32 sym=0", true);
+}
+
 static void real_facts(void **state) {
     (void)state;
     setup s = open_real("models/resnet20_cifar10.safetensors", "cifar10", 8);
@@ -374,6 +385,7 @@ int main(void) {
         cmocka_unit_test(needs_data),
         cmocka_unit_test(real_resnet),
         cmocka_unit_test(real_stories),
+        cmocka_unit_test(real_maps),
         cmocka_unit_test(real_facts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

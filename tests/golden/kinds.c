@@ -9,6 +9,8 @@ const golden_kind golden_kinds[] = {
     {"squeezellm_", ".npz", "W", golden_squeezellm},
     {"hqq_", ".npz", "W", golden_hqq},
     {"sparsegpt_", ".npz", "W", golden_sparsegpt},
+    {"awq_", ".npz", "x_mean_abs", golden_awq},
+    {"svdllm_", ".npz", "W", golden_svdllm},
     {"wanda_magnitude_", ".npz", "W", golden_wanda},
     {"tables_", ".npz", NULL, golden_tables},
     {"bnb_", ".npz", "W", golden_bnb},

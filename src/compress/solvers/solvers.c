@@ -5,8 +5,8 @@
 #include <math.h>
 #include <string.h>
 
-const compress_solver *const compress_solvers[] = {&solver_rtn, &solver_gptq, &solver_adaround, &solver_obq,
-                                                   &solver_hqq};
+const compress_solver *const compress_solvers[] = {&solver_rtn, &solver_gptq, &solver_adaround,
+                                                   &solver_obq, &solver_hqq,  &solver_awq};
 const size_t compress_solver_count = sizeof compress_solvers / sizeof *compress_solvers;
 
 double solver_number(const solver_problem *p, const char *arg, double otherwise) {

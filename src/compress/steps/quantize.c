@@ -6,7 +6,7 @@
 #include <string.h>
 
 static const base_arg args[] = {
-    {"solver", BASE_TEXT, 0, 0, 0, "rtn", "rtn|gptq|adaround|obq|hqq", "how codes are chosen"},
+    {"solver", BASE_TEXT, 0, 0, 0, "rtn", "rtn|gptq|adaround|obq|hqq|awq", "how codes are chosen"},
     {"bits", BASE_INT, 4, 1, 8, NULL, NULL, "bits a code; 1 with sym is the sign"},
     {"dtype", BASE_TEXT, 0, 0, 0, "int", NULL,
      "int, ternary, binary, nf4, fp4, fp8, eXmY, mxfp4, nvfp4, ...: see vise methods dtypes"},

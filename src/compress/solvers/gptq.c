@@ -9,12 +9,13 @@
 // U comes without forming the inverse: reversing rows and columns of H and factoring V^T V gives U = the reversed
 // transpose of V^-1, half the work of inverting first.
 #include "compress/solvers/gptq.h"
+#include "compress/solvers/sweep.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROW_CHUNK = 32, FLOAT64_UP_TO = 1024, INVERSE_LEAF = 96, PANELS = 4 };
+enum { FLOAT64_UP_TO = 1024, INVERSE_LEAF = 96, PANELS = 4 };
 
 // ---- the factor ----------------------------------------------------------------------------------
 
@@ -138,10 +139,6 @@ typedef struct gptq_work {
     const float *u;        // [cols x cols]
 } gptq_work;
 
-BASE_CLONES static void carry(float *w, const float *u, float error, int64_t count) {
-    for (int64_t k = 0; k < count; k++) w[k] -= error * u[k];
-}
-
 // x: the weights of group g of a row as they are now, in processing order from column `at`. Pruned ones do not widen
 // the range.
 static bool fit(const gptq_work *k, int64_t row, int64_t g, const float *x, int64_t at, int64_t count, bool ordered,
@@ -167,47 +164,67 @@ static bool fit(const gptq_work *k, int64_t row, int64_t g, const float *x, int6
     return true;
 }
 
-// One row through one block of columns [from, from + count).
-static bool solve_row(const gptq_work *k, int64_t row, int64_t from, int64_t count, base_err *err) {
+// The grids of column `at` for the rows of a tile; parameters of a moving group are found when its first column comes.
+static bool open_grids(const gptq_work *k, int64_t row, int64_t lanes, int64_t at, sweep_grid *g, base_err *err) {
     const solver_problem *p = k->p;
-    int64_t cols = p->cols;
-    float *lazy = k->w + row * cols, here[1024];
-    memcpy(here, lazy + from, (size_t)count * sizeof *here);
-    for (int64_t i = 0; i < count; i++) {
-        int64_t at = from + i, original = k->order[at], g = 0;
-        if (k->group < cols) {
-            g = (k->o->static_groups ? original : at) / k->group;
-            bool begins = !k->o->static_groups && at % k->group == 0;
-            int64_t left = cols - at < k->group ? cols - at : k->group;
-            if (begins && !fit(k, row, g, lazy + at, at, left, true, err)) return false;
-        }
-        grid_param q = {p->scales[row * k->groups + g], p->zeros[row * k->groups + g]};
-        uint8_t code = 0;
-        float value = 0;
-        if (!p->mask || p->mask[row * cols + original]) {
-            grid_encode(&p->grid, q, here + i, 1, &code);
-            value = grid_value(&p->grid, q, code);
-        }
-        p->codes[row * cols + original] = code;
-        const float *u = k->u + at * cols + at;
-        float e = (here[i] - value) / u[0];
-        k->error[row * k->o->block + i] = e;
-        carry(here + i + 1, u + 1, e, count - i - 1);
+    int64_t cols = p->cols, index = 0;
+    if (k->group < cols) {
+        index = (k->o->static_groups ? k->order[at] : at) / k->group;
+        bool begins = !k->o->static_groups && at % k->group == 0;
+        int64_t left = cols - at < k->group ? cols - at : k->group;
+        for (int64_t r = row; begins && r < row + lanes; r++)
+            if (!fit(k, r, index, k->w + r * cols + at, at, left, true, err)) return false;
+    }
+    for (int64_t r = 0; r < lanes; r++) {
+        g->scale[r] = p->scales[(row + r) * k->groups + index];
+        g->zero[r] = p->zeros[(row + r) * k->groups + index];
     }
     return true;
 }
 
+// Rows [row, row + lanes) through one block of columns [from, from + count); x and errors are tiles of that size.
+static bool solve_tile(const gptq_work *k, int64_t row, int64_t lanes, int64_t from, int64_t count, float *x,
+                       float *errors, base_err *err) {
+    const solver_problem *p = k->p;
+    int64_t cols = p->cols;
+    sweep_grid g = {.grid = &p->grid};
+    sweep_load(k->w + row * cols + from, cols, lanes, count, x);
+    for (int64_t i = 0; i < count; i++) {
+        int64_t at = from + i, original = k->order[at];
+        uint8_t codes[SWEEP_LANES] = {0};
+        float values[SWEEP_LANES] = {0}, *here = x + i * SWEEP_LANES, *e = errors + i * SWEEP_LANES;
+        if ((i == 0 || k->group < cols) && !open_grids(k, row, lanes, at, &g, err)) return false;
+        sweep_round(&g, lanes, here, codes, values);
+        for (int64_t r = 0; r < lanes; r++) {
+            if (p->mask && !p->mask[(row + r) * cols + original]) codes[r] = 0, values[r] = 0;
+            p->codes[(row + r) * cols + original] = codes[r];
+        }
+        const float *u = k->u + at * cols + at;
+        for (int64_t r = 0; r < SWEEP_LANES; r++) e[r] = (here[r] - values[r]) / u[0];
+        sweep_carry(here + SWEEP_LANES, u + 1, e, count - i - 1);
+    }
+    sweep_store(errors, lanes, count, k->error + row * k->o->block, k->o->block);
+    return true;
+}
+
 static bool solve_columns(const gptq_work *k, int64_t from, int64_t count, base_err *err) {
-    int64_t rows = k->p->rows, chunks = (rows + ROW_CHUNK - 1) / ROW_CHUNK;
+    int64_t rows = k->p->rows, tiles = (rows + SWEEP_LANES - 1) / SWEEP_LANES;
     bool ok = true;
 #ifdef _OPENMP
-#pragma omp parallel for schedule(dynamic)
+#pragma omp parallel if (rows * count > TERM_PARALLEL / 8)
 #endif
-    for (int64_t c = 0; c < chunks; c++) {
+    {
         base_err own = {0};
-        bool good = true;
-        for (int64_t r = c * ROW_CHUNK; good && r < rows && r < (c + 1) * ROW_CHUNK; r++)
-            good = solve_row(k, r, from, count, &own);
+        float *x = base_big_alloc((size_t)count, 2 * SWEEP_LANES * sizeof *x, "gptq's tiles", &own);
+        bool good = x != NULL;
+#ifdef _OPENMP
+#pragma omp for schedule(dynamic)
+#endif
+        for (int64_t t = 0; t < tiles; t++) {
+            int64_t row = t * SWEEP_LANES, lanes = rows - row < SWEEP_LANES ? rows - row : SWEEP_LANES;
+            if (good) good = solve_tile(k, row, lanes, from, count, x, x + count * SWEEP_LANES, &own);
+        }
+        base_big_free(x);
         if (!good) {
 #ifdef _OPENMP
 #pragma omp critical(gptq_failed)

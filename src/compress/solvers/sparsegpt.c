@@ -6,11 +6,12 @@
 // of them comes up; a joint quantiser rounds what is kept, on the grid of the dense rows.
 #include "compress/solvers/sparsegpt.h"
 #include "compress/solvers/gptq.h"
+#include "compress/solvers/sweep.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROW_CHUNK = 32, MOST_COLUMNS = 1024 };
+enum { MOST_COLUMNS = 1024 };
 
 typedef struct sparse_work {
     sparsegpt_problem *p;
@@ -20,10 +21,6 @@ typedef struct sparse_work {
     float *score;          // [rows x block], also sorted in place of a copy
     const float *u;        // [cols x cols]
 } sparse_work;
-
-BASE_CLONES static void carry(float *w, const float *u, float error, int64_t count) {
-    for (int64_t k = 0; k < count; k++) w[k] -= error * u[k];
-}
 
 static float score_of(const sparse_work *k, float w, int64_t column) {
     float d = k->u[column * k->p->cols + column];
@@ -76,7 +73,7 @@ static void choose_block(const sparse_work *k, int64_t from, int64_t count) {
             p->mask[r * p->cols + from + i] = block_score(k, r, from + i) > threshold ? 1 : 0;
 }
 
-// The least scores among the next m weights of a row go until m - n stay; the first of equal ones goes first.
+// The least scores among the next m weights of a lane go until m - n stay; the first of equal ones goes first.
 static void choose_some(const sparse_work *k, const float *here, uint8_t *mask, int64_t column, int64_t count) {
     int64_t stay = 0;
     for (int64_t i = 0; i < count; i++) stay += mask[i];
@@ -84,46 +81,84 @@ static void choose_some(const sparse_work *k, const float *here, uint8_t *mask, 
         int64_t least = -1;
         float value = 0;
         for (int64_t i = 0; i < count; i++) {
-            float s = score_of(k, here[i], column + i);
+            float s = score_of(k, here[i * SWEEP_LANES], column + i);
             if (mask[i] && (least < 0 || s < value)) least = i, value = s;
         }
         mask[least] = 0;
     }
 }
 
-static void solve_row(const sparse_work *k, int64_t row, int64_t from, int64_t count) {
-    sparsegpt_problem *p = k->p;
-    int64_t cols = p->cols;
-    float here[MOST_COLUMNS];
-    uint8_t *mask = p->mask + row * cols + from;
-    memcpy(here, k->w + row * cols + from, (size_t)count * sizeof *here);
-    for (int64_t i = 0; i < count; i++) {
-        if (p->n && !p->fixed && i % p->m == 0)
-            choose_some(k, here + i, mask + i, from + i, count - i < p->m ? count - i : p->m);
-        float q = mask[i] ? here[i] : 0;
-        if (p->grid && mask[i]) {
-            uint8_t code;
-            int64_t s = row * k->groups + (from + i) / k->group;
-            grid_param g = {p->scales[s], p->zeros[s]};
-            grid_encode(p->grid, g, &q, 1, &code);
-            p->codes[row * cols + from + i] = code;
-            q = grid_value(p->grid, g, code);
+// What stays of one column: on its grid when there is one, and 0 where the mask says so.
+static void settle_column(const sparse_work *k, int64_t row, int64_t lanes, int64_t column, sweep_grid *g,
+                          const float *here, float *values) {
+    const sparsegpt_problem *p = k->p;
+    uint8_t codes[SWEEP_LANES] = {0};
+    memcpy(values, here, SWEEP_LANES * sizeof *values);
+    if (p->grid) {
+        for (int64_t r = 0; column % k->group == 0 && r < lanes; r++) {
+            g->scale[r] = p->scales[(row + r) * k->groups + column / k->group];
+            g->zero[r] = p->zeros[(row + r) * k->groups + column / k->group];
         }
-        const float *u = k->u + (from + i) * cols + from + i;
-        float e = (here[i] - q) / u[0];
-        p->out[row * cols + from + i] = q;
-        k->error[row * p->block + i] = e;
-        carry(here + i + 1, u + 1, e, count - i - 1);
+        sweep_round(g, lanes, here, codes, values);
+    }
+    for (int64_t r = 0; r < lanes; r++) {
+        int64_t at = (row + r) * p->cols + column;
+        if (!p->mask[at]) codes[r] = 0, values[r] = 0;
+        if (p->grid) p->codes[at] = codes[r];
+        p->out[at] = values[r];
     }
 }
 
-static void solve_columns(const sparse_work *k, int64_t from, int64_t count) {
-    int64_t rows = k->p->rows, chunks = (rows + ROW_CHUNK - 1) / ROW_CHUNK;
+static void solve_tile(const sparse_work *k, int64_t row, int64_t lanes, int64_t from, int64_t count, float *x,
+                       float *errors) {
+    const sparsegpt_problem *p = k->p;
+    int64_t cols = p->cols;
+    sweep_grid g = {.grid = p->grid};
+    for (int64_t r = 0; p->grid && r < lanes; r++) {
+        g.scale[r] = p->scales[(row + r) * k->groups + from / k->group];
+        g.zero[r] = p->zeros[(row + r) * k->groups + from / k->group];
+    }
+    sweep_load(k->w + row * cols + from, cols, lanes, count, x);
+    for (int64_t i = 0; i < count; i++) {
+        float values[SWEEP_LANES], *here = x + i * SWEEP_LANES, *e = errors + i * SWEEP_LANES;
+        for (int64_t r = 0; p->n && !p->fixed && i % p->m == 0 && r < lanes; r++)
+            choose_some(k, here + r, p->mask + (row + r) * cols + from + i, from + i, count - i < p->m ? count - i : p->m);
+        settle_column(k, row, lanes, from + i, &g, here, values);
+        const float *u = k->u + (from + i) * cols + from + i;
+        for (int64_t r = 0; r < SWEEP_LANES; r++) e[r] = (here[r] - values[r]) / u[0];
+        sweep_carry(here + SWEEP_LANES, u + 1, e, count - i - 1);
+    }
+    sweep_store(errors, lanes, count, k->error + row * p->block, p->block);
+}
+
+static bool solve_columns(const sparse_work *k, int64_t from, int64_t count, base_err *err) {
+    int64_t rows = k->p->rows, tiles = (rows + SWEEP_LANES - 1) / SWEEP_LANES;
+    bool ok = true;
 #ifdef _OPENMP
-#pragma omp parallel for schedule(dynamic)
+#pragma omp parallel if (rows * count > TERM_PARALLEL / 8)
 #endif
-    for (int64_t c = 0; c < chunks; c++)
-        for (int64_t r = c * ROW_CHUNK; r < rows && r < (c + 1) * ROW_CHUNK; r++) solve_row(k, r, from, count);
+    {
+        base_err own = {0};
+        float *x = base_big_alloc((size_t)count, 2 * SWEEP_LANES * sizeof *x, "sparsegpt's tiles", &own);
+#ifdef _OPENMP
+#pragma omp for schedule(dynamic)
+#endif
+        for (int64_t t = 0; t < tiles; t++) {
+            int64_t row = t * SWEEP_LANES, lanes = rows - row < SWEEP_LANES ? rows - row : SWEEP_LANES;
+            if (x) solve_tile(k, row, lanes, from, count, x, x + count * SWEEP_LANES);
+        }
+        if (!x) {
+#ifdef _OPENMP
+#pragma omp critical(sparsegpt_failed)
+#endif
+            {
+                ok = false;
+                *err = own;
+            }
+        }
+        base_big_free(x);
+    }
+    return ok;
 }
 
 static bool run(sparse_work *k, float *u, base_err *err) {
@@ -150,7 +185,7 @@ static bool run(sparse_work *k, float *u, base_err *err) {
         if (!base_go_on(p->job, err)) return false;
         int64_t count = cols - from < p->block ? cols - from : p->block, next = from + count;
         if (!p->n && !p->fixed) choose_block(k, from, count);
-        solve_columns(k, from, count);
+        if (!solve_columns(k, from, count, err)) return false;
         num_gemm(false, false, rows, cols - next, count, -1, k->error, p->block, u + from * cols + next, cols, 1,
                  k->w + next, cols);
     }

@@ -85,6 +85,17 @@ static bool usable(const float *v, int64_t n) {
     return true;
 }
 
+// u = the reversed transpose of v, in squares that stay in cache.
+static void turn_back(int64_t n, const float *v, float *u) {
+    for (int64_t i0 = 0; i0 < n; i0 += 32) {
+        memset(u + i0 * n, 0, (size_t)((n - i0 < 32 ? n - i0 : 32) * n) * sizeof *u);
+        for (int64_t j0 = i0; j0 < n; j0 += 32)
+            for (int64_t i = i0; i < n && i < i0 + 32; i++)
+                for (int64_t j = j0 > i ? j0 : i; j < n && j < j0 + 32; j++)
+                    u[i * n + j] = v[(n - 1 - j) * n + n - 1 - i];
+    }
+}
+
 bool gptq_factor(const char *layer_name, int64_t n, const float *h, const int64_t *order, double damp, float *u,
                  double *damping, base_job *job, base_err *err) {
     double mean = 0;
@@ -119,8 +130,7 @@ bool gptq_factor(const char *layer_name, int64_t n, const float *h, const int64_
     *damping = used;
     // u serves as the room for the halves' products until it receives the result.
     ok = invert_upper(n, v, n, u, job, err);
-    for (int64_t i = 0; ok && i < n; i++)
-        for (int64_t j = 0; j < n; j++) u[i * n + j] = j < i ? 0 : v[(n - 1 - j) * n + n - 1 - i];
+    if (ok) turn_back(n, v, u);
     base_big_free(v);
     return ok;
 }
@@ -272,22 +282,32 @@ static void find_order(const solver_problem *p, bool act_order, int64_t *order) 
     free(d);
 }
 
-static bool run(gptq_work *k, float *u, float *plain, int64_t *order, base_err *err) {
+// Columns of w into the order of processing, a row at a time.
+static void put_in_order(const gptq_work *k) {
+    int64_t cols = k->p->cols;
+    float *row = base_calloc((size_t)cols, sizeof *row);
+    for (int64_t r = 0; k->o->act_order && r < k->p->rows; r++) {
+        for (int64_t c = 0; c < cols; c++) row[c] = k->w[r * cols + k->order[c]];
+        memcpy(k->w + r * cols, row, (size_t)cols * sizeof *row);
+    }
+    free(row);
+}
+
+static bool run(gptq_work *k, float *u, int64_t *order, base_err *err) {
     solver_problem *p = k->p;
     int64_t rows = p->rows, cols = p->cols;
     bool whole = k->group >= cols;
-    memcpy(plain, p->r, (size_t)(rows * cols) * sizeof *plain);
+    memcpy(k->w, p->r, (size_t)(rows * cols) * sizeof *k->w);
     find_order(p, k->o->act_order, order);
     for (int64_t c = 0; k->diagonal && c < cols; c++) {
         k->diagonal[c] = p->h[order[c] * cols + order[c]];
         k->diagonal[cols + c] = p->h[c * cols + c];
     }
-    if (whole && !k->o->fitted && !fit_ahead(k, plain, true, err)) return false;
+    if (whole && !k->o->fitted && !fit_ahead(k, k->w, true, err)) return false;
     for (int64_t c = 0; c < cols; c++)
-        for (int64_t r = 0; p->h[c * cols + c] == 0 && r < rows; r++) plain[r * cols + c] = 0;
-    if (!whole && k->o->static_groups && !fit_ahead(k, plain, false, err)) return false;
-    for (int64_t r = 0; r < rows; r++)
-        for (int64_t c = 0; c < cols; c++) k->w[r * cols + c] = plain[r * cols + order[c]];
+        for (int64_t r = 0; p->h[c * cols + c] == 0 && r < rows; r++) k->w[r * cols + c] = 0;
+    if (!whole && k->o->static_groups && !fit_ahead(k, k->w, false, err)) return false;
+    put_in_order(k);
     if (!gptq_factor(p->layer, cols, p->h, order, k->o->damp, u, &p->damping, p->job, err)) return false;
     for (int64_t from = 0; from < cols; from += k->o->block) {
         if (!base_go_on(p->job, err)) return false;
@@ -307,17 +327,15 @@ bool gptq_solve(solver_problem *p, const gptq_options *o, int64_t *order, base_e
     int64_t *own = base_calloc((size_t)p->cols, sizeof *own);
     k.order = own;
     k.w = base_big_alloc((size_t)n, sizeof *k.w, "gptq's weights", err);
-    float *plain = k.w ? base_big_alloc((size_t)n, sizeof *plain, "gptq's weights", err) : NULL;
-    float *u = plain ? base_big_alloc((size_t)(p->cols * p->cols), sizeof *u, "gptq's factor", err) : NULL;
+    float *u = k.w ? base_big_alloc((size_t)(p->cols * p->cols), sizeof *u, "gptq's factor", err) : NULL;
     k.u = u;
     k.error = u ? base_big_alloc((size_t)(p->rows * o->block), sizeof *k.error, "gptq's errors", err) : NULL;
     if (k.error && p->mask) k.kept = base_big_alloc((size_t)n, 2 * sizeof *k.kept, "gptq's kept weights", err);
     if (p->grid.search == SEARCH_GOLDEN || p->grid.search == SEARCH_IMATRIX)
         k.diagonal = base_calloc((size_t)p->cols, 2 * sizeof *k.diagonal);
-    bool ok = k.error && (k.kept || !p->mask) && run(&k, u, plain, own, err);
+    bool ok = k.error && (k.kept || !p->mask) && run(&k, u, own, err);
     if (ok && order) memcpy(order, own, (size_t)p->cols * sizeof *order);
     base_big_free(k.w);
-    base_big_free(plain);
     base_big_free(u);
     base_big_free(k.error);
     base_big_free(k.kept);

@@ -143,7 +143,8 @@ typedef struct gptq_work {
     int64_t group, groups; // columns that share parameters; groups of a row
     const int64_t *order;  // [cols] processing order to original column
     float *w;              // [rows x cols], columns in processing order, updated
-    float *error;          // [rows x block]
+    int64_t wide;          // columns whose errors wait for the update of all that come after them: whole blocks
+    float *error;          // [rows x wide]
     float *kept;           // [rows x 2 cols] room for a group's kept weights and their counts; NULL without a mask
     float *diagonal;       // of H, [cols] in processing order, then [cols] as it is; NULL: the range does not ask
     const float *u;        // [cols x cols]
@@ -213,7 +214,7 @@ static bool solve_tile(const gptq_work *k, int64_t row, int64_t lanes, int64_t f
         for (int64_t r = 0; r < SWEEP_LANES; r++) e[r] = (here[r] - values[r]) / u[0];
         sweep_carry(here + SWEEP_LANES, u + 1, e, count - i - 1);
     }
-    sweep_store(errors, lanes, count, k->error + row * k->o->block, k->o->block);
+    sweep_store(errors, lanes, count, k->error + row * k->wide + from % k->wide, k->wide);
     return true;
 }
 
@@ -313,10 +314,22 @@ static bool run(gptq_work *k, float *u, int64_t *order, base_err *err) {
         if (!base_go_on(p->job, err)) return false;
         int64_t count = cols - from < k->o->block ? cols - from : k->o->block, next = from + count;
         if (!solve_columns(k, from, count, err)) return false;
-        num_gemm(false, false, rows, cols - next, count, -1, k->error, k->o->block, u + from * cols + next, cols, 1,
-                 k->w + next, cols);
+        int64_t first = from / k->wide * k->wide, end = first + k->wide < cols ? first + k->wide : cols;
+        num_gemm(false, false, rows, end - next, count, -1, k->error + from - first, k->wide, u + from * cols + next,
+                 cols, 1, k->w + next, cols);
+        if (next == end)
+            num_gemm(false, false, rows, cols - end, end - first, -1, k->error, k->wide, u + first * cols + end, cols,
+                     1, k->w + end, cols);
     }
     return true;
+}
+
+// Four blocks wait together, which makes the large update a better product, unless a moving group would reach beyond
+// them: its parameters see every column up to date.
+static int64_t wait_columns(const gptq_work *k) {
+    int64_t wide = 4 * k->o->block;
+    bool whole = k->group >= k->p->cols || k->o->static_groups;
+    return whole || wide % k->group == 0 ? wide : k->o->block;
 }
 
 bool gptq_solve(solver_problem *p, const gptq_options *o, int64_t *order, base_err *err) {
@@ -329,7 +342,8 @@ bool gptq_solve(solver_problem *p, const gptq_options *o, int64_t *order, base_e
     k.w = base_big_alloc((size_t)n, sizeof *k.w, "gptq's weights", err);
     float *u = k.w ? base_big_alloc((size_t)(p->cols * p->cols), sizeof *u, "gptq's factor", err) : NULL;
     k.u = u;
-    k.error = u ? base_big_alloc((size_t)(p->rows * o->block), sizeof *k.error, "gptq's errors", err) : NULL;
+    k.wide = wait_columns(&k);
+    k.error = u ? base_big_alloc((size_t)(p->rows * k.wide), sizeof *k.error, "gptq's errors", err) : NULL;
     if (k.error && p->mask) k.kept = base_big_alloc((size_t)n, 2 * sizeof *k.kept, "gptq's kept weights", err);
     if (p->grid.search == SEARCH_GOLDEN || p->grid.search == SEARCH_IMATRIX)
         k.diagonal = base_calloc((size_t)p->cols, 2 * sizeof *k.diagonal);

@@ -17,7 +17,8 @@ typedef struct sparse_work {
     sparsegpt_problem *p;
     int64_t group, groups; // columns that share a scale, groups of a row
     float *w;              // [rows x cols], updated
-    float *error;          // [rows x block]
+    int64_t wide;          // columns whose errors wait for the update of all that come after them: whole blocks
+    float *error;          // [rows x wide]
     float *score;          // [rows x block], also sorted in place of a copy
     const float *u;        // [cols x cols]
 } sparse_work;
@@ -122,13 +123,14 @@ static void solve_tile(const sparse_work *k, int64_t row, int64_t lanes, int64_t
     for (int64_t i = 0; i < count; i++) {
         float values[SWEEP_LANES], *here = x + i * SWEEP_LANES, *e = errors + i * SWEEP_LANES;
         for (int64_t r = 0; p->n && !p->fixed && i % p->m == 0 && r < lanes; r++)
-            choose_some(k, here + r, p->mask + (row + r) * cols + from + i, from + i, count - i < p->m ? count - i : p->m);
+            choose_some(k, here + r, p->mask + (row + r) * cols + from + i, from + i,
+                        count - i < p->m ? count - i : p->m);
         settle_column(k, row, lanes, from + i, &g, here, values);
         const float *u = k->u + (from + i) * cols + from + i;
         for (int64_t r = 0; r < SWEEP_LANES; r++) e[r] = (here[r] - values[r]) / u[0];
         sweep_carry(here + SWEEP_LANES, u + 1, e, count - i - 1);
     }
-    sweep_store(errors, lanes, count, k->error + row * p->block, p->block);
+    sweep_store(errors, lanes, count, k->error + row * k->wide + from % k->wide, k->wide);
 }
 
 static bool solve_columns(const sparse_work *k, int64_t from, int64_t count, base_err *err) {
@@ -186,8 +188,12 @@ static bool run(sparse_work *k, float *u, base_err *err) {
         int64_t count = cols - from < p->block ? cols - from : p->block, next = from + count;
         if (!p->n && !p->fixed) choose_block(k, from, count);
         if (!solve_columns(k, from, count, err)) return false;
-        num_gemm(false, false, rows, cols - next, count, -1, k->error, p->block, u + from * cols + next, cols, 1,
-                 k->w + next, cols);
+        int64_t first = from / k->wide * k->wide, end = first + k->wide < cols ? first + k->wide : cols;
+        num_gemm(false, false, rows, end - next, count, -1, k->error + from - first, k->wide, u + from * cols + next,
+                 cols, 1, k->w + next, cols);
+        if (next == end)
+            num_gemm(false, false, rows, cols - end, end - first, -1, k->error, k->wide, u + first * cols + end, cols,
+                     1, k->w + end, cols);
     }
     return true;
 }
@@ -199,8 +205,9 @@ bool sparsegpt_solve(sparsegpt_problem *p, base_err *err) {
     sparse_work k = {.p = p,
                      .group = p->grid && p->grid->group > 0 && p->grid->group < p->cols ? p->grid->group : p->cols};
     k.groups = (p->cols + k.group - 1) / k.group;
+    k.wide = 4 * p->block;
     k.w = base_big_alloc((size_t)(p->rows * p->cols), sizeof *k.w, "sparsegpt's weights", err);
-    k.error = k.w ? base_big_alloc((size_t)(p->rows * p->block), sizeof *k.error, "sparsegpt's errors", err) : NULL;
+    k.error = k.w ? base_big_alloc((size_t)(p->rows * k.wide), sizeof *k.error, "sparsegpt's errors", err) : NULL;
     k.score = k.error ? base_big_alloc((size_t)(p->rows * p->block), sizeof *k.score, "sparsegpt's scores", err) : NULL;
     float *u = k.score ? base_big_alloc((size_t)(p->cols * p->cols), sizeof *u, "sparsegpt's factor", err) : NULL;
     k.u = u;

@@ -42,9 +42,10 @@ void sweep_round(const sweep_grid *g, int64_t lanes, const float *x, uint8_t *co
     }
 }
 
+// One vector of all lanes, in as many registers as this CPU needs; left to itself the compiler takes lanes one by one.
+typedef float lanes_vector __attribute__((vector_size(SWEEP_LANES * sizeof(float)), aligned(4), may_alias));
+
 BASE_CLONES void sweep_carry(float *x, const float *u, const float *error, int64_t count) {
-    float e[SWEEP_LANES];
-    for (int r = 0; r < SWEEP_LANES; r++) e[r] = error[r];
-    for (int64_t k = 0; k < count; k++)
-        for (int r = 0; r < SWEEP_LANES; r++) x[k * SWEEP_LANES + r] -= e[r] * u[k];
+    lanes_vector e = *(const lanes_vector *)error, *column = (lanes_vector *)x;
+    for (int64_t k = 0; k < count; k++) column[k] -= e * u[k];
 }

@@ -10,23 +10,30 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct sorted_values {
-    int64_t count;
-    float *x;             // rising
-    int64_t *from;        // where each stood
-    double *w, *wx, *wxx; // [count + 1] running sums
-    double *unweighted;   // [count + 1] running sums of x: center of a run whose weights are all 0
-} sorted_values;
-
 typedef struct sort_entry {
-    uint32_t key;
+    uint32_t key; // rises with the value
     uint32_t index;
 } sort_entry;
+
+typedef struct sorted_values {
+    int64_t count;
+    sort_entry *room;        // owned: both sides of the sort
+    const sort_entry *entry; // [count] values rising, and where each stood
+    double *wx, *wxx;        // [count + 1] running sums, weighted
+    double *w, *unweighted;  // [count + 1] running sums of the weights and of x: NULL where all weights are 1
+} sorted_values;
 
 static uint32_t key_of(float x) {
     uint32_t bits;
     memcpy(&bits, &x, sizeof bits);
     return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
+}
+
+static float value_at(const sorted_values *s, int64_t i) {
+    uint32_t key = s->entry[i].key, bits = key & 0x80000000u ? key & 0x7fffffffu : ~key;
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
 }
 
 // Three passes of eleven bits: stable, and the order does not depend on the threads.
@@ -46,52 +53,50 @@ static void radix_sort(sort_entry *a, sort_entry *b, int64_t count) {
 static bool sort_values(const float *x, const float *weight, int64_t count, sorted_values *s, base_err *err) {
     size_t n = (size_t)count;
     s->count = count;
-    sort_entry *entries = base_big_alloc(2 * n, sizeof *entries, "sorted weights", err);
-    s->x = entries ? base_big_alloc(n, sizeof *s->x, "sorted weights", err) : NULL;
-    s->from = s->x ? base_big_alloc(n, sizeof *s->from, "sorted weights", err) : NULL;
-    s->w = s->from ? base_big_alloc(4 * (n + 1), sizeof *s->w, "running sums", err) : NULL;
-    if (!s->w) {
-        base_big_free(entries);
-        return false;
-    }
-    s->wx = s->w + n + 1;
+    s->room = base_big_alloc(2 * n, sizeof *s->room, "sorted weights", err);
+    s->wx = s->room ? base_big_alloc((weight ? 4 : 2) * (n + 1), sizeof *s->wx, "running sums", err) : NULL;
+    if (!s->wx) return false;
     s->wxx = s->wx + n + 1;
-    s->unweighted = s->wxx + n + 1;
-    for (int64_t i = 0; i < count; i++) entries[i] = (sort_entry){key_of(x[i]), (uint32_t)i};
-    radix_sort(entries, entries + n, count);
+    if (weight) {
+        s->w = s->wxx + n + 1;
+        s->unweighted = s->w + n + 1;
+    }
+    for (int64_t i = 0; i < count; i++) s->room[i] = (sort_entry){key_of(x[i]), (uint32_t)i};
+    radix_sort(s->room, s->room + n, count);
+    s->entry = s->room + n;
     for (int64_t i = 0; i < count; i++) {
-        uint32_t from = entries[count + i].index;
-        double v = (double)x[from], w = weight ? (double)weight[from] : 1;
-        s->x[i] = x[from];
-        s->from[i] = from;
-        s->w[i + 1] = s->w[i] + w;
+        double v = (double)value_at(s, i), w = weight ? (double)weight[s->entry[i].index] : 1;
         s->wx[i + 1] = s->wx[i] + w * v;
         s->wxx[i + 1] = s->wxx[i] + w * v * v;
+        if (!weight) continue;
+        s->w[i + 1] = s->w[i] + w;
         s->unweighted[i + 1] = s->unweighted[i] + v;
     }
-    base_big_free(entries);
     return true;
 }
 
 static void sorted_free(sorted_values *s) {
-    base_big_free(s->x);
-    base_big_free(s->from);
-    base_big_free(s->w);
+    base_big_free(s->room);
+    base_big_free(s->wx);
+}
+
+static double weight_between(const sorted_values *s, int64_t i, int64_t j) {
+    return s->w ? s->w[j] - s->w[i] : (double)(j - i);
 }
 
 // Of the sorted values [i, j): weighted squared distance from their mean, and that mean.
 static double cost(const sorted_values *s, int64_t i, int64_t j) {
-    double w = s->w[j] - s->w[i], wx = s->wx[j] - s->wx[i];
+    double w = weight_between(s, i, j), wx = s->wx[j] - s->wx[i];
     if (w <= 0) return 0;
     double c = s->wxx[j] - s->wxx[i] - wx * wx / w;
     return c > 0 ? c : 0;
 }
 
 static double mean(const sorted_values *s, int64_t i, int64_t j) {
-    double w = s->w[j] - s->w[i];
+    double w = weight_between(s, i, j);
     if (w > 0) return (s->wx[j] - s->wx[i]) / w;
     return j > i ? (s->unweighted[j] - s->unweighted[i]) / (double)(j - i)
-                 : (double)s->x[i < s->count ? i : s->count - 1];
+                 : (double)value_at(s, i < s->count ? i : s->count - 1);
 }
 
 // ---- exact ---------------------------------------------------------------------------------------
@@ -154,7 +159,7 @@ static int64_t above(const sorted_values *s, double t) {
     int64_t low = 0, high = s->count;
     while (low < high) {
         int64_t mid = low + (high - low) / 2;
-        if ((double)s->x[mid] <= t)
+        if ((double)value_at(s, mid) <= t)
             low = mid + 1;
         else
             high = mid;
@@ -166,12 +171,12 @@ static int64_t above(const sorted_values *s, double t) {
 static bool lloyd_bounds(const sorted_values *s, int64_t k, int64_t iterations, int64_t *bound, base_job *job,
                          base_err *err) {
     double *center = base_calloc((size_t)k, sizeof *center);
-    double low = (double)s->x[0], high = (double)s->x[s->count - 1], best = INFINITY;
+    double low = (double)value_at(s, 0), high = (double)value_at(s, s->count - 1), best = INFINITY;
     int64_t *try_bound = base_calloc((size_t)k + 1, sizeof *try_bound);
     bool ok = true;
     for (int start = 0; ok && start < 2; start++) {
         for (int64_t c = 0; c < k; c++)
-            center[c] = start ? (double)s->x[(2 * c + 1) * s->count / (2 * k)]
+            center[c] = start ? (double)value_at(s, (2 * c + 1) * s->count / (2 * k))
                               : low + (high - low) * ((double)c + 0.5) / (double)k;
         double total = INFINITY;
         for (int64_t it = 0; ok && it < iterations; it++) {
@@ -213,7 +218,7 @@ bool kmeans_solve(const float *x, const float *weight, int64_t count, const kmea
     for (int64_t c = 0; ok && c < o->centers; c++) {
         total += cost(&s, bound[c], bound[c + 1]);
         centers[c] = (float)mean(&s, bound[c], bound[c + 1]);
-        for (int64_t i = bound[c]; i < bound[c + 1]; i++) labels[s.from[i]] = (uint16_t)c;
+        for (int64_t i = bound[c]; i < bound[c + 1]; i++) labels[s.entry[i].index] = (uint16_t)c;
     }
     if (ok && inertia) *inertia = total;
     sorted_free(&s);

@@ -111,8 +111,9 @@ static void tell_inputs(recipe_run *run, const char *path, const char *hash, con
 }
 
 static int api_model(lua_State *L) {
-    const char *path = luaL_checkstring(L, 1);
     recipe_work(L, "model");
+    if (lua_isnoneornil(L, 1)) script_error(L, "model: no checkpoint was named; run the recipe with --model PATH");
+    const char *path = luaL_checkstring(L, 1);
     lua_settop(L, 2);
     lua_gc(L, LUA_GCCOLLECT, 0); // models no longer used hold memory that Lua does not count
     const char *arch = arch_option(L);

@@ -61,7 +61,7 @@ typedef struct term_kind {
 } term_kind;
 
 extern const term_kind term_dense, term_uniform, term_table, term_lowrank, term_sparse, term_masked, term_codebook,
-    term_mapped;
+    term_mapped, term_blocks;
 extern const term_kind *const term_kinds[];
 extern const size_t term_kind_count;
 

@@ -38,6 +38,8 @@ const compress_method compress_methods[] = {
      "quantile         quantiles of this layer's weights, stored with it\n"
      "power            even after sign(w) |w|^a, a searched for each layer (NUPES); tanh: even after tanh (DoReFa)\n"
      "midrise          even levels without a zero (zero-excluding linear)\n"
+     "q4_0 q4_1 q5_0 q5_1 q8_0 q2_K q3_K q4_K q5_K q6_K iq4_nl iq4_xs ggml-mxfp4 ggml-nvfp4 tq1_0 tq2_0\n"
+     "                 ggml's block formats, byte for byte; range=\"imatrix\" weighs by the diagonal of H\n"
      "split=true       a scale of its own for negative weights (AFPQ)\n"
      "scale=           f16 bf16 f32; e8m0 a power of two; e4m3 times one float; double: 8-bit codes around the mean, "
      "a\n"
@@ -49,6 +51,14 @@ const compress_method compress_methods[] = {
      "(arXiv 2306.06965); 8-bit Optimizers (arXiv 2110.02861); Memory Efficient Optimizers with 4-bit States (arXiv "
      "2309.01507)",
      "no data; one pass (power: 16 passes over a sample; quantile: a sort of a sample)"},
+    {"k-quants", "quantize", "ggml's block formats: super-blocks of quantised scales",
+     "Blocks of 32 (q4_0 .. q8_0, iq4_nl) or 256 weights (k types), whose 16 or 32 neighbours share a scale, itself "
+     "of\n"
+     "4 to 8 bits. A handful of inverse scales around the extreme is tried, each with its least-squares scale; three\n"
+     "bits descend over single codes. With range=\"imatrix\" a weight counts H_jj sqrt(mean w^2 + w^2). The bytes are\n"
+     "those of ggml. quantize{dtype=\"q4_K\", range=\"imatrix\"}",
+     "ggml (github.com/ggml-org/ggml), k-quants by Kawrakow (2023)",
+     "no data (imatrix: calibration inputs); about 20 to 40 passes over the weights"},
     {"nf4", "quantize", "4-bit NormalFloat, absmax scales",
      "Levels: 8 quantiles above zero, 7 below, and zero, divided by the largest; w ~ absmax(group) level. Double\n"
      "quantisation of the scales with scale=\"double\". quantize{dtype=\"nf4\", group=64, scale=\"double\"}",

@@ -1,4 +1,5 @@
 // Data types: every one with every solver, granularity and form of scales, on odd sizes; what rounding promises.
+#include "compress/types/ggml.h"
 #include "compress/types/scalar.h"
 #include "compress/types/types.h"
 #include "tests/compress/compress_support.h"
@@ -267,6 +268,9 @@ static void contradictions(void **state) {
         {{{"dtype", "int"}, {"split", "1"}}, "split needs"},
         {{{"dtype", "int"}, {"sym", "0"}, {"scale", "e8m0"}}, "symmetric grids"},
         {{{"dtype", "ternary"}, {"sym", "0"}}, "symmetric"},
+        {{{"dtype", "q4_K"}, {"group", "64"}}, "group does not go with it"},
+        {{{"dtype", "q4_K"}, {"solver", "gptq"}}, "search of its own"},
+        {{{"dtype", "q4_K"}, {"range", "mse"}}, "imatrix"},
         {{{"dtype", "dynamic"}, {"bits", "1"}}, "cannot have 1 bits"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -285,6 +289,66 @@ static void contradictions(void **state) {
         assert_false(k->check(&s, &err));
         if (!strstr(err.text, cases[i].want)) fail_msg("case %zu says: %s", i, err.text);
     }
+}
+
+// ---- ggml's blocks ---------------------------------------------------------------------------------
+
+// Relative root mean square errors of N(0, 1) as ggml's own code has them.
+static void block_errors(void **state) {
+    (void)state;
+    static const struct {
+        const char *type;
+        double error, bits;
+    } want[] = {{"q8_0", 0.00535, 8.5},  {"q6_K", 0.0177, 6.5625}, {"q5_K", 0.0361, 5.5},
+                {"q4_K", 0.0713, 4.5},   {"q4_0", 0.0859, 4.5},    {"iq4_nl", 0.0762, 4.5},
+                {"q3_K", 0.151, 3.4375}, {"q2_K", 0.296, 2.625},   {"ggml-mxfp4", 0.115, 4.25}};
+    float *w = random_matrix(64, 1024, 61);
+    for (int i = 0; i < 64 * 1024; i++) w[i] *= 20; // to a deviation of 1: powers of two see the difference
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
+        char steps[64];
+        snprintf(steps, sizeof steps, "quantize dtype=%s", want[i].type);
+        double e = sqrt(error_of(w, 64, 1024, NULL, steps));
+        if (fabs(e / want[i].error - 1) > 0.02) fail_msg("%s: error %g, known %g", want[i].type, e, want[i].error);
+        layer l = open_layer(w, 64, 1024, NULL);
+        free(apply_steps(&l, steps));
+        assert_int_equal(layer_bytes(&l), (int64_t)(64 * 1024 * want[i].bits / 8));
+        layer_close(&l);
+    }
+    // Importance helps where it counts.
+    float *diagonal = calloc(1024 * 1024, sizeof *diagonal);
+    for (int i = 0; i < 1024; i++) diagonal[i * 1025] = i % 5 ? 0.01f : 4;
+    double plain = error_of(w, 64, 1024, diagonal, "quantize dtype=q4_K"),
+           weighed = error_of(w, 64, 1024, diagonal, "quantize dtype=q4_K range=imatrix");
+    if (!(weighed < 0.8 * plain)) fail_msg("with importance %g, without %g", weighed, plain);
+    free(diagonal);
+    free(w);
+}
+
+static void odd_blocks(void **state) {
+    (void)state;
+    static const int64_t sizes[][2] = {{1, 1}, {3, 7}, {2, 33}, {2, 300}};
+    for (size_t s = 0; s < 4; s++)
+        for (int t = 0; t < ggml_type_count; t++) {
+            int64_t n = sizes[s][0] * sizes[s][1];
+            float *w = random_matrix(sizes[s][0], sizes[s][1], 71);
+            for (int kind = 0; kind < 4; kind++) {
+                for (int64_t i = 0; i < n && kind; i++) w[i] = kind == 1 ? 0 : kind == 2 ? -2.5f : 1e-38f * (float)i;
+                char steps[64];
+                snprintf(steps, sizeof steps, "quantize dtype=ggml-%s", ggml_types[t].name);
+                error_of(w, sizes[s][0], sizes[s][1], NULL, steps);
+            }
+            free(w);
+        }
+    float wide[32] = {3e38f, -3e38f};
+    layer l = open_layer(wide, 1, 32, NULL);
+    base_err err = {0};
+    compress_step s = make_step("quantize dtype=q4_0"), pruned = make_step("prune sparsity=0.5");
+    assert_false(s.kind->apply(&s, &l, &err));
+    assert_non_null(strstr(err.text, "float16"));
+    assert_true(pruned.kind->apply(&pruned, &l, &err));
+    assert_false(s.kind->apply(&s, &l, &err));
+    assert_non_null(strstr(err.text, "pruned layer"));
+    layer_close(&l);
 }
 
 // ---- pyramids and E8 -------------------------------------------------------------------------------
@@ -356,6 +420,8 @@ int main(void) {
         cmocka_unit_test(bytes_are_exact),
         cmocka_unit_test(searches_help),
         cmocka_unit_test(contradictions),
+        cmocka_unit_test(block_errors),
+        cmocka_unit_test(odd_blocks),
         cmocka_unit_test(pyramids),
         cmocka_unit_test(normal_quantisers),
     };

@@ -155,6 +155,14 @@ static void round_trips(void **state) {
             check_round_trip(text);
         }
     }
+    static const char *const blocks[] = {"q4_0",       "q4_1",       "q5_0",  "q5_1", "q8_0",   "q2_K",
+                                         "q3_K",       "q4_K",       "q5_K",  "q6_K", "iq4_nl", "iq4_xs",
+                                         "ggml-mxfp4", "ggml-nvfp4", "tq1_0", "tq2_0"};
+    for (size_t t = 0; t < sizeof blocks / sizeof *blocks; t++) {
+        char text[128];
+        snprintf(text, sizeof text, "quantize dtype=%s; quantize bits=2", blocks[t]);
+        check_round_trip(text);
+    }
     check_round_trip("quantize bits=4 group=8 scale=double sym=0");
     check_round_trip("quantize bits=4 group=8 scale=super");
     check_round_trip("quantize bits=4 group=8 scale=e8m0");
@@ -294,6 +302,8 @@ static const attack attacks[] = {
     {"quantize dtype=nvfp4", NULL, NULL, "w1.weight:0.scales", 0, 255, "scale 0"},
     {"quantize dtype=mxfp4", NULL, NULL, "w1.weight:0.scales", 0, 255, "scale 0"},
     {"quantize dtype=nf4 scale=double", NULL, NULL, "w1.weight:0.outer", -1, 0, "array outer"},
+    {"quantize dtype=q4_K", "\"format\":\"q4_K\"", "\"format\":\"q5_K\"", NULL, 0, 0, "array data"},
+    {"quantize dtype=q4_0", NULL, NULL, "w1.weight:0.data", 1, 127, "NaN or Inf"},
     {"quantize dtype=nf4 split=1", "\"split\":1", "\"split\":0", NULL, 0, 0, "array scales"},
     {"quantize dtype=ternary", NULL, NULL, "w1.weight:0.codes", 2, 250, "at most 242"},
     {"prune sparsity=0.5 format=bitmap", NULL, NULL, "w1.weight:0.map", 2, 255, "unused bits"},

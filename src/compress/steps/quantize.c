@@ -2,6 +2,7 @@
 // (data type, range) and the solver (which code each weight gets) are tables of their own.
 #include "compress/steps/quantize_grid.h"
 #include "compress/types/fit.h"
+#include "compress/types/ggml.h"
 
 #include <string.h>
 
@@ -9,7 +10,7 @@ static const base_arg args[] = {
     {"solver", BASE_TEXT, 0, 0, 0, "rtn", "rtn|gptq|adaround|obq|hqq|awq", "how codes are chosen"},
     {"bits", BASE_INT, 4, 1, 8, NULL, NULL, "bits a code; 1 with sym is the sign"},
     {"dtype", BASE_TEXT, 0, 0, 0, "int", NULL,
-     "int, ternary, binary, nf4, fp4, fp8, eXmY, mxfp4, nvfp4, ...: see vise methods dtypes"},
+     "int, ternary, binary, nf4, fp4, fp8, eXmY, mxfp4, nvfp4, q4_K, ...: see vise methods dtypes"},
     {"sym", BASE_BOOL, 1, 0, 1, NULL, NULL, "symmetric around 0; false: an integer zero point a group"},
     {"group", BASE_INT, 0, 0, 1 << 30, NULL, NULL, "neighbouring inputs that share a scale; 0: the whole row"},
     {"granularity", BASE_TEXT, 0, 0, 0, "auto", "auto|tensor|channel|group",
@@ -71,7 +72,7 @@ static bool check(const compress_step *s, base_err *err) {
         return base_fail(err, "quantize: there is no solver '%s'", compress_text(s, "solver"));
     if (!strcmp(compress_text(s, "solver"), "hqq") && !check_hqq(s, err)) return false;
     if (!quantize_grid(s, &g, &choice, err)) return false;
-    if (!choice.even && compress_solver_find(compress_text(s, "solver"))->even_only)
+    if (!choice.even && !choice.block && compress_solver_find(compress_text(s, "solver"))->even_only)
         return base_fail(err, "quantize: solver %s needs even levels, which dtype %s has not",
                          compress_text(s, "solver"), compress_text(s, "dtype"));
     return true;
@@ -86,6 +87,24 @@ static bool fit_groups(const compress_step *s, const layer *l, grid_spec *g, bas
     base_log(l->job, BASE_INFO, "%s: groups of %lld do not divide %lld inputs; the last of each row has %lld", l->name,
              (long long)g->group, (long long)l->cols, (long long)(l->cols % g->group));
     return true;
+}
+
+// ggml's formats hold every weight of a row, so a pruned layer cannot take them.
+static term *make_blocks(const compress_step *s, const layer *l, const solver_problem *p, const ggml_type *f,
+                         base_err *err) {
+    if (l->mask) {
+        base_fail(err, "dtype %s stores every weight of a row: it does not go with a pruned layer", f->name);
+        return NULL;
+    }
+    if (l->cols % f->length && !strcmp(compress_text(s, "pad"), "error")) {
+        base_fail(err, "blocks of %d do not divide the %lld inputs (pad=\"short\" fills rows up with zeros)", f->length,
+                  (long long)l->cols);
+        return NULL;
+    }
+    if (l->cols % f->length)
+        base_log(l->job, BASE_INFO, "%s: blocks of %d do not divide %lld inputs; each row is filled up with %lld zeros",
+                 l->name, f->length, (long long)l->cols, (long long)(f->length - l->cols % f->length));
+    return term_blocks_encode(p, f, quantize_range_needs_gram(s), err);
 }
 
 static bool make_table(solver_problem *p, table_type *type, grid_table *table, base_err *err) {
@@ -113,8 +132,10 @@ static bool apply(const compress_step *s, layer *l, base_err *err) {
     float *owned;
     bool weighted = solver_needs(s) & COMPRESS_NEEDS_GRAM;
     bool ready = weighted ? layer_objective(l, &p.r, &owned, err) : layer_target(l, &p.r, &owned, err);
-    ready = ready && (choice.even || make_table(&p, &choice.type, &table, err));
-    term *t = ready ? solver_quantize(solver, &p, layer_kept(l), err) : NULL;
+    ready = ready && (choice.even || choice.block || make_table(&p, &choice.type, &table, err));
+    term *t = !ready         ? NULL
+              : choice.block ? make_blocks(s, l, &p, choice.block, err)
+                             : solver_quantize(solver, &p, layer_kept(l), err);
     base_big_free(owned);
     if (!t) return false;
     l->damping = p.damping;

@@ -96,12 +96,28 @@ static bool set_even(const compress_step *s, type_choice *choice, grid_spec *g, 
     return true;
 }
 
+// A block format leaves nothing else to choose.
+static bool check_block(const compress_step *s, base_err *err) {
+    static const char *const others[] = {"bits", "sym", "group", "granularity", "scale", "split", "percentile"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (given(s, others[i]))
+            return base_fail(err, "quantize: dtype %s fixes its bits, groups and scales; %s does not go with it",
+                             compress_text(s, "dtype"), others[i]);
+    if (!is(s, "solver", "rtn") || !is(s, "refine", "none"))
+        return base_fail(err, "quantize: dtype %s has a search of its own, solver and refine do not go with it",
+                         compress_text(s, "dtype"));
+    if (!is(s, "range", "auto") && !is(s, "range", "imatrix"))
+        return base_fail(err, "quantize: dtype %s takes range=\"imatrix\" (importance from the inputs) or none",
+                         compress_text(s, "dtype"));
+    return true;
+}
+
 bool quantize_grid(const compress_step *s, grid_spec *g, type_choice *choice, base_err *err) {
     const char *dtype = compress_text(s, "dtype");
     *g = (grid_spec){.bits = (int64_t)compress_number(s, "bits")};
-    if (!type_find(dtype, (int)g->bits, choice, err) || !set_scale(s, choice->form, g, err) ||
-        !set_group(s, choice->group, g, err))
-        return false;
+    if (!type_find(dtype, (int)g->bits, choice, err)) return false;
+    if (choice->block) return check_block(s, err);
+    if (!set_scale(s, choice->form, g, err) || !set_group(s, choice->group, g, err)) return false;
     set_range(s, g);
     if (choice->even) return set_even(s, choice, g, err);
     if (given(s, "bits") && g->bits != choice->type.bits)

@@ -3,7 +3,7 @@
 #ifndef VISE_COMPRESS_GGML_H
 #define VISE_COMPRESS_GGML_H
 
-#include "base/base.h"
+#include "compress/layer.h"
 
 enum { GGML_MOST = 256, GGML_SUBS = 16 }; // weights and sub-blocks of a block, at most
 
@@ -37,6 +37,9 @@ const ggml_type *ggml_find(const char *name);
 void ggml_decode(const ggml_type *t, const uint8_t *blocks, int64_t count, float *out); // count blocks
 // One row of whole blocks. weight [cols] or NULL.
 void ggml_encode(const ggml_type *t, const float *x, const float *weight, int64_t cols, uint8_t *blocks);
+
+// The rows of p in blocks; weighted: importance is the diagonal of H (terms/blocks.c).
+term *term_blocks_encode(const solver_problem *p, const ggml_type *f, bool weighted, base_err *err);
 
 // ---- shared by the files of ggml -------------------------------------------------------------------
 

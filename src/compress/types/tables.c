@@ -5,6 +5,7 @@
 // af4: Yoshida, NF4 Isn't Information Theoretically Optimal (arXiv 2306.06965). fp4-bnb: the FP4 of bitsandbytes, e2m1
 // with a subnormal of its own. dynamic: Dettmers et al., 8-bit Optimizers via Block-wise Quantization, ICLR 2022 (arXiv
 // 2110.02861).
+#include "compress/types/ggml.h"
 #include "compress/types/scalar.h"
 #include "compress/types/types.h"
 
@@ -99,7 +100,8 @@ static const type_name names[] = {
 
 const char *type_list(void) {
     return "int, ternary, binary, nf4, nf, af4, fp4, fp4-bnb, fp6, fp8, eXmY, mxfp4, mxfp6, mxfp6-e2m3, mxfp8, "
-           "mxfp8-e5m2, mxint8, nvfp4, dynamic, midrise, lloyd, power, tanh, quantile";
+           "mxfp8-e5m2, mxint8, nvfp4, dynamic, midrise, lloyd, power, tanh, quantile, q4_0, q4_1, q5_0, q5_1, q8_0, "
+           "q2_K, q3_K, q4_K, q5_K, q6_K, iq4_nl, iq4_xs, ggml-mxfp4, ggml-nvfp4, tq1_0, tq2_0";
 }
 
 // "e3m2": one to seven exponent bits, with the sign at most eight in all.
@@ -118,6 +120,10 @@ bool type_find(const char *name, int bits, type_choice *out, base_err *err) {
         return true;
     }
     if (find_minifloat(name, out)) return true;
+    // Two of ggml's formats share their names with standards that lie otherwise in memory: those need the prefix.
+    const char *bare = !strncmp(name, "ggml-", 5) ? name + 5 : name;
+    bool standard = bare == name && (!strcmp(name, "mxfp4") || !strcmp(name, "nvfp4"));
+    if (!standard && (out->block = ggml_find(bare))) return true;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         const type_name *n = &names[i];
         if (strcmp(n->name, name) != 0) continue;

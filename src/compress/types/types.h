@@ -78,12 +78,14 @@ extern const float table_af4[16], table_fp4_bnb[16];
 
 // ---- names ---------------------------------------------------------------------------------------
 
+struct ggml_type;
 // What a recipe's dtype="..." asks for.
 typedef struct type_choice {
     table_type type;
-    bool even;     // int, ternary, binary: an even grid of the uniform term
-    int64_t group; // the block a standard fixes; 0: free
-    int form;      // enum scale_form the standard fixes; -1: free
+    bool even;                     // int, ternary, binary: an even grid of the uniform term
+    int64_t group;                 // the block a standard fixes; 0: free
+    int form;                      // enum scale_form the standard fixes; -1: free
+    const struct ggml_type *block; // one of ggml's block formats, which nothing else of this describes; NULL: none
 } type_choice;
 bool type_find(const char *name, int bits, type_choice *out, base_err *err) BASE_MUST_USE;
 const char *type_list(void); // every name, for messages and help

@@ -106,7 +106,7 @@ debug: ## build with assertions and little optimisation, into build-debug
 
 asan: ## the whole check under the address and undefined-behaviour sanitizers, leaks included
 	@ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1 \
-		UBSAN_OPTIONS=print_stacktrace=1 $(MAKE) MODE=asan check
+		UBSAN_OPTIONS=print_stacktrace=1 CHECK_SECONDS=3600 $(MAKE) MODE=asan check
 
 # Without OpenMP, whose run-time library the sanitizer cannot see into and reports falsely.
 THREAD_TESTS := $(if $(TEST_SRC),$(shell grep -lE 'pthread_|session/session\.h|ui/ui\.h|atomic_' $(TEST_SRC)))

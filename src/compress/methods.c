@@ -100,6 +100,17 @@ const compress_method compress_methods[] = {
      "quantize{solver=\"gptq\", bits=3, order=\"act\"}",
      "GPTQ (Frantar, Ashkboos, Hoefler, Alistarh, ICLR 2023, arXiv 2210.17323)",
      "calibration inputs; inputs^3 + outputs inputs^2 operations a layer"},
+    {"adaround", "quantize", "learn for each weight whether to round down or up",
+     "Codes floor(w/s) + h(V), h a stretched sigmoid clipped to [0, 1]; V minimises tr(D H D^T) + 0.01 sum(1 - |2h - "
+     "1|^b)\n"
+     "with Adam, b falling from 20 to 2 after a fifth of the steps. The authors draw batches of inputs; here the "
+     "whole\n"
+     "calibration set enters through H, so a step has no noise. Single roundings are then flipped while the error "
+     "falls.\n"
+     "quantize{solver=\"adaround\", bits=3, sym=false, range=\"mse\", iterations=2000}",
+     "AdaRound (Nagel et al., ICML 2020, arXiv 2004.10568); options as in BRECQ (Li et al., ICLR 2021, arXiv "
+     "2102.05426)",
+     "calibration inputs; iterations * outputs * inputs^2 operations a layer"},
     {"obq", "quantize", "the exact greedy order, every other weight of the row makes up for each error",
      "The free weight of a row with the least (w - q)^2 / [H^-1]_pp is rounded, the others move by -(w_p - q_p) /\n"
      "[H^-1]_pp [H^-1]_:p. At most 2,048 inputs; gptq is its approximation for larger layers.\n"

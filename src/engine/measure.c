@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Sums over the targets of one micro-batch (sums of squares for the intervals).
+// Sums over the targets of one micro-batch; for the intervals a sample (an image, a sequence of tokens) is a cluster.
 typedef struct tally {
     int64_t targets, hits, flips;
-    double loss, loss2, kl, kl2;
+    num_clusters loss, kl;
 } tally;
 
 typedef struct measure_run {
@@ -37,26 +37,34 @@ static int64_t log_sum(const float *x, int64_t n, double *log_total) {
     return best;
 }
 
-static void tally_target(tally *t, const float *x, const float *ref, int64_t classes, int32_t label) {
+// One target; its loss and divergence are added to its sample's.
+static void tally_target(tally *t, const float *x, const float *ref, int64_t classes, int32_t label, double *loss,
+                         double *kl) {
     double total, ref_total;
     int64_t best = log_sum(x, classes, &total);
-    double loss = total - (double)x[label];
     t->targets++;
     t->hits += best == label;
-    t->loss += loss;
-    t->loss2 += loss * loss;
+    *loss += total - (double)x[label];
     if (!ref) return;
     t->flips += log_sum(ref, classes, &ref_total) != best;
-    double kl = vexp_divergence(ref, ref_total, x, total, classes);
-    t->kl += kl;
-    t->kl2 += kl * kl;
+    *kl += vexp_divergence(ref, ref_total, x, total, classes);
+}
+
+// The targets of one sample: logits [rows x classes], labels [rows], -1 where there is none.
+static void tally_decisions(tally *t, const float *x, const float *ref, int64_t rows, int64_t classes,
+                            const int32_t *labels) {
+    double loss = 0, kl = 0;
+    int64_t before = t->targets;
+    for (int64_t i = 0; i < rows; i++)
+        if (labels[i] >= 0)
+            tally_target(t, x + i * classes, ref ? ref + i * classes : NULL, classes, labels[i], &loss, &kl);
+    num_clusters_add(&t->loss, t->targets - before, loss);
+    if (ref) num_clusters_add(&t->kl, t->targets - before, kl);
 }
 
 static void tally_sample(tally *t, const float *out, const float *target, int64_t values) {
-    double mse = num_diff_squares(out, target, (size_t)values) / (double)values;
     t->targets++;
-    t->loss += mse;
-    t->loss2 += mse * mse;
+    num_clusters_add(&t->loss, 1, num_diff_squares(out, target, (size_t)values) / (double)values);
 }
 
 static bool run_set(const measure_run *r, const exec_weights *weights, exec_worker *w, float *logits, base_err *err) {
@@ -84,9 +92,10 @@ static bool measure_item(void *context, int64_t item, int worker, base_err *err)
             tally_sample(t, logits + i * (values / n), w->batch.x + i * (values / n), values / n);
     } else {
         if (!w->batch.labels) return base_fail(err, "%s has no labels to measure against", r->view->label);
-        for (int64_t i = 0; i < values / classes; i++)
-            if (w->batch.labels[i] >= 0)
-                tally_target(t, logits + i * classes, ref ? ref + i * classes : NULL, classes, w->batch.labels[i]);
+        int64_t rows = values / classes / n; // of one sample
+        for (int64_t i = 0; i < n; i++)
+            tally_decisions(t, logits + i * rows * classes, ref ? ref + i * rows * classes : NULL, rows, classes,
+                            w->batch.labels + i * rows);
     }
     int64_t done = atomic_fetch_add(&r->done, n) + n;
     if (worker == 0) { // events come from the job's thread only
@@ -101,7 +110,7 @@ static bool measure_item(void *context, int64_t item, int worker, base_err *err)
 
 static void fill_row(base_model_row *row, const model_graph *g, const tally *t, bool compared) {
     static const char *const metrics[] = {"top1", "perplexity", "mse"};
-    num_interval loss = num_mean_interval(t->loss, t->loss2, t->targets);
+    num_interval loss = num_clusters_mean(&t->loss);
     snprintf(row->metric, sizeof row->metric, "%s", metrics[g->task]);
     row->samples = t->targets;
     row->loss = loss.value;
@@ -116,7 +125,7 @@ static void fill_row(base_model_row *row, const model_graph *g, const tally *t, 
     row->kl = row->kl_low = row->kl_high = NAN;
     row->flips = -1;
     if (!compared || g->task == MODEL_RECONSTRUCT) return;
-    num_interval kl = num_mean_interval(t->kl, t->kl2, t->targets);
+    num_interval kl = num_clusters_mean(&t->kl);
     row->kl = kl.value, row->kl_low = kl.low, row->kl_high = kl.high;
     row->flips = t->flips;
 }
@@ -126,7 +135,8 @@ static void sum_up(measure_run *r, int64_t items, tally *t) {
     for (int64_t i = 0; i < items; i++) {
         const tally *k = &r->tallies[i];
         t->targets += k->targets, t->hits += k->hits, t->flips += k->flips;
-        t->loss += k->loss, t->loss2 += k->loss2, t->kl += k->kl, t->kl2 += k->kl2;
+        num_clusters_merge(&t->loss, &k->loss);
+        num_clusters_merge(&t->kl, &k->kl);
     }
 }
 

@@ -41,7 +41,7 @@ enum { ATTENTION_HEADS, ATTENTION_KV_HEADS, ATTENTION_CAUSAL, ATTENTION_SCALE };
 // clang-format on
 // attention takes q [N, T, heads*d], k, v [N, T, kv_heads*d] and gives [N, T, heads*d]; kv_heads 0: as heads.
 // cross_entropy takes logits [.., classes] and targets [..] (-1: not counted); mse two equal shapes; both give the
-// mean over the batch, shape [1].
+// sum over the batch, shape [1]; whoever trains divides.
 enum { MODEL_MAX_ATTR = 13, MODEL_MAX_IN = 8, MODEL_MAX_OUT = 8, MODEL_MAX_PARAM = 4 };
 
 typedef struct model_shape {

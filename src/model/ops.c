@@ -378,7 +378,7 @@ const model_op_info model_ops[MODEL_OPS] = {
                          no_params,
                          attention_flops},
     [MODEL_CROSS_ENTROPY] = {"cross_entropy",
-                             "mean -log softmax(logits)[target]",
+                             "sum of -log softmax(logits)[target]",
                              NONE,
                              2,
                              2,
@@ -387,7 +387,7 @@ const model_op_info model_ops[MODEL_OPS] = {
                              ops_infer_cross_entropy,
                              no_params,
                              function_flops},
-    [MODEL_MSE] = {"mse", "mean squared difference", NONE, 2, 2, {NULL}, -1, ops_infer_mse, no_params, norm_flops},
+    [MODEL_MSE] = {"mse", "sum of squared differences", NONE, 2, 2, {NULL}, -1, ops_infer_mse, no_params, norm_flops},
 };
 
 int model_op_find(const char *name) {

@@ -15,12 +15,26 @@ num_interval num_wilson(int64_t hits, int64_t count) {
     return (num_interval){p, hits == 0 ? 0 : fmax(0, middle - half), hits == count ? 1 : fmin(1, middle + half)};
 }
 
-num_interval num_mean_interval(double sum, double sum_squares, int64_t count) {
-    if (count <= 0) return (num_interval){NAN, NAN, NAN};
-    double n = (double)count, mean = sum / n;
-    if (count == 1) return (num_interval){mean, NAN, NAN};
-    double variance = fmax(0, (sum_squares - sum * mean) / (n - 1));
-    double half = Z95 * sqrt(variance / n);
+void num_clusters_add(num_clusters *c, int64_t n, double y) {
+    if (n <= 0) return;
+    double size = (double)n;
+    c->count++;
+    c->n += size, c->y += y, c->nn += size * size, c->yn += y * size, c->yy += y * y;
+}
+
+void num_clusters_merge(num_clusters *into, const num_clusters *from) {
+    into->count += from->count;
+    into->n += from->n, into->y += from->y, into->nn += from->nn, into->yn += from->yn, into->yy += from->yy;
+}
+
+// The ratio estimator of cluster sampling (Cochran, "Sampling Techniques", 3rd ed., sections 2.11 and 9A.1): the
+// variance of y / n is that of the clusters' residuals y_i - mean n_i. With one value a cluster it is the usual one.
+num_interval num_clusters_mean(const num_clusters *c) {
+    if (c->count <= 0) return (num_interval){NAN, NAN, NAN};
+    double clusters = (double)c->count, mean = c->y / c->n;
+    if (c->count == 1) return (num_interval){mean, NAN, NAN};
+    double residual = fmax(0, c->yy - 2 * mean * c->yn + mean * mean * c->nn);
+    double half = Z95 * sqrt(residual * clusters / (clusters - 1)) / c->n;
     return (num_interval){mean, mean - half, mean + half};
 }
 

@@ -8,6 +8,14 @@ static base_model_row measured(const model *m, engine_weights w, engine_weights 
     return row;
 }
 
+// The half width of a 95 % interval whose clusters are the samples, in two passes: losses and tokens [samples].
+static double half_width(const double *losses, const double *tokens, int64_t samples) {
+    double loss = 0, count = 0, squares = 0, n = (double)samples;
+    for (int64_t i = 0; i < samples; i++) loss += losses[i], count += tokens[i];
+    for (int64_t i = 0; i < samples; i++) squares += pow(losses[i] - loss / count * tokens[i], 2);
+    return 1.959964 * sqrt(squares * n / (n - 1)) / count;
+}
+
 // log(sum(exp)) and the largest entry.
 static double log_sum(const float *x, int64_t n, int64_t *best) {
     double sum = 0;
@@ -26,11 +34,13 @@ static void check_measure(bool tokens) {
     data_view *v = data_view_part(set, DATA_TEST, &err);
     const model_shape *s = model_graph_shape(m->graph, m->graph->output);
     int64_t classes = s->dim[s->ndim - 1], targets = 0, hits = 0, flips = 0, best, ref_best;
-    double loss = 0, kl = 0;
+    double loss = 0, kl = 0, losses[64] = {0}, sizes[64] = {0};
     data_batch b = {0};
+    assert_in_range(v->count, 2, 64);
     for (int64_t i = 0; i < v->count; i++) {
         assert_true(data_fetch(v, i, 1, &b, &err));
         int64_t rows = tokens ? b.length : 1;
+        sizes[i] = (double)rows;
         float x[16 * 23], ref[16 * 23];
         assert_true(engine_forward(m, m->weights, &b, x, NULL, &err));
         assert_true(engine_forward(m, other->weights, &b, ref, NULL, &err));
@@ -39,6 +49,7 @@ static void check_measure(bool tokens) {
             double ref_total = log_sum(ref + r * classes, classes, &ref_best);
             targets++;
             loss += total - (double)x[r * classes + b.labels[r]];
+            losses[i] += total - (double)x[r * classes + b.labels[r]];
             hits += best == b.labels[r];
             flips += best != ref_best;
             for (int64_t k = r * classes; k < (r + 1) * classes; k++)
@@ -55,6 +66,7 @@ static void check_measure(bool tokens) {
     double want = tokens ? exp(loss / (double)targets) : 100 * (double)hits / (double)targets;
     assert_true(fabs(row.value - want) < 1e-4 * want);
     assert_true(row.low < row.value && row.value < row.high);
+    if (tokens) assert_true(fabs(log(row.high) - row.loss - half_width(losses, sizes, v->count)) < 1e-5);
     assert_string_equal(row.metric, tokens ? "perplexity" : "top1");
     assert_string_equal(row.data, "made/test");
     assert_true(alone.loss == row.loss && isnan(alone.kl) && alone.flips == -1);

@@ -96,16 +96,47 @@ static void wilson(void **state) {
     assert_true(isnan(w.value) && w.low == 0 && w.high == 1);
 }
 
+static num_clusters clusters_of(const double *y, const int64_t *n, int count) {
+    num_clusters c = {0};
+    for (int i = 0; i < count; i++) num_clusters_add(&c, n ? n[i] : 1, y[i]);
+    return c;
+}
+
 static void mean_interval(void **state) {
     (void)state;
-    num_interval m = num_mean_interval(15, 55, 5); // 1..5: mean 3, sample deviation sqrt(2.5)
+    static const double five[] = {1, 2, 3, 4, 5}, large[] = {1e8, 1e8, 1e8};
+    num_clusters c = clusters_of(five, NULL, 5);
+    num_interval m = num_clusters_mean(&c); // mean 3, sample deviation sqrt(2.5)
     assert_true(near(m.value, 3, 1e-12) && near(m.high - 3, 1.959964 * sqrt(0.5), 1e-6) &&
                 near(m.low + m.high, 6, 1e-12));
-    assert_true(isnan(num_mean_interval(0, 0, 0).value));
-    m = num_mean_interval(7, 49, 1);
-    assert_true(m.value == 7 && isnan(m.low) && isnan(m.high));
-    m = num_mean_interval(3e8, 9e16 / 3 - 1, 3); // rounding must not make the variance negative
+    c = clusters_of(NULL, NULL, 0);
+    assert_true(isnan(num_clusters_mean(&c).value));
+    c = clusters_of(five + 2, NULL, 1);
+    m = num_clusters_mean(&c);
+    assert_true(m.value == 3 && isnan(m.low) && isnan(m.high));
+    c = clusters_of(large, NULL, 3); // rounding must not make the variance negative
+    m = num_clusters_mean(&c);
     assert_true(near(m.low, 1e8, 1) && near(m.high, 1e8, 1));
+    // Four sequences of 2, 3, 0 and 5 tokens: residuals 4 - 1.3 x 2, 3 - 1.3 x 3, 6 - 1.3 x 5 over the three counted.
+    static const double y[] = {4, 3, 0, 6};
+    static const int64_t n[] = {2, 3, 0, 5};
+    c = clusters_of(y, n, 3);
+    num_clusters last = clusters_of(y + 3, n + 3, 1);
+    num_clusters_merge(&c, &last);
+    m = num_clusters_mean(&c);
+    assert_int_equal(c.count, 3);
+    assert_true(near(m.value, 1.3, 1e-12));
+    double half = 1.959964 * sqrt((1.4 * 1.4 + 0.9 * 0.9 + 0.5 * 0.5) * 3 / 2) / 10;
+    assert_true(near(m.high - m.value, half, 1e-6) && near(m.value - m.low, half, 1e-6));
+    // Values that repeat within a sequence widen the interval by the root of the sequence's length.
+    double thirty[30];
+    num_clusters alone = {0}, together = {0};
+    for (int i = 0; i < 30; i++) thirty[i] = (i / 10) * (i / 10);
+    for (int i = 0; i < 30; i++) num_clusters_add(&alone, 1, thirty[i]);
+    for (int i = 0; i < 3; i++) num_clusters_add(&together, 10, 10 * thirty[10 * i]);
+    num_interval a = num_clusters_mean(&alone), t = num_clusters_mean(&together);
+    double ratio = (t.high - t.low) / (a.high - a.low);
+    assert_true(near(ratio, sqrt(29. / 30 * 3 / 2 * 10), 1e-6));
 }
 
 // Exact binomial, from the definition in long double.

@@ -19,8 +19,13 @@ static const char *tensor_name(const model *m, const model_layer *l) {
 // Stored form in words: a packed file describes its terms, a plain one has a data type.
 static char *stored_as(const model *m, const model_layer *l) {
     char *packed = compress_describe(m->tensors, tensor_name(m, l));
-    if (packed) return packed;
     const model_tensor *t = model_tensors_find(m->tensors, tensor_name(m, l));
+    if (packed && (!t || !t->entropy[0])) return packed;
+    if (packed) {
+        char *both = base_sprintf("%s, entropy of the codes %s bits", packed, t->entropy);
+        free(packed);
+        return both;
+    }
     return base_strdup(t ? num_dtypes[t->t.dtype].name : "-");
 }
 

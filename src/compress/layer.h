@@ -20,6 +20,10 @@ typedef struct term_blob {
     size_t bytes;
     const void *data; // points to `owned`, or into a file
     void *owned;      // base_big_alloc, or NULL
+    // The entropy-coded form that is written in place of `data`; base_big_alloc, NULL: none (always so in a term that
+    // was read: only its size is kept).
+    void *coded;
+    size_t coded_bytes; // 0: stored plain
 } term_blob;
 
 typedef struct term_attr {
@@ -290,7 +294,7 @@ int64_t layer_bytes(const layer *l);
 bool layer_check_mask(const layer *l, const float *decoded, base_err *err) BASE_MUST_USE;
 
 extern const compress_step_kind step_quantize, step_prune, step_lowrank, step_keep, step_codebook, step_outliers;
-extern const compress_step_kind step_scale, step_rotate, step_permute;
+extern const compress_step_kind step_scale, step_rotate, step_permute, step_code;
 // Sets mask to 0 for the `count` smallest |score|; entries that are 0 already come first; ties go in order.
 void prune_select(const float *score, int64_t n, int64_t count, uint8_t *mask);
 // How many weights each matrix loses when `fraction` of all of them together goes, by magnitude; ties in order.

@@ -180,6 +180,13 @@ const compress_method compress_methods[] = {
      "rule(\".*\", outliers{criterion=\"obs\", fraction=0.01}, quantize{solver=\"gptq\", bits=3, group=16})",
      "SpQR (Dettmers et al., ICLR 2024, arXiv 2306.03078), with scales as floats",
      "calibration inputs; as gptq, twice"},
+    {"rans", "code", "entropy coding of what is stored",
+     "Each array of codes, bitmap bits or gaps is stored in about n times its order-0 entropy, -sum p log2 p bits a\n"
+     "code; the shares p are stored with it, and nothing is coded that would not get shorter. Steps and `vise info`\n"
+     "print the entropy of the codes. rule(\".*\", quantize{solver=\"gptq\", bits=4}, code{})",
+     "Duda, Asymmetric numeral systems (arXiv 1311.2540); its use after quantising: Deep Compression (Han et al., ICLR "
+     "2016, arXiv 1510.00149)",
+     "no data; two passes over the codes"},
     {"svd", "lowrank", "truncated singular value decomposition of the weight (or remainder)",
      "The U V of rank r with the least ||R - U V||^2. lowrank{method=\"svd\", fraction=0.5, factors=\"f16\"}",
      "Eckart and Young, Psychometrika 1936", "no data; O(out in min(out, in))"},

@@ -2,6 +2,7 @@
 //
 // Compressed weights become arrays of their terms; every other tensor is stored as it came. Tensors with wide values
 // come first, so that all of them are aligned and can be mapped. Nothing depends on time, path or thread count.
+#include "compress/ans.h"
 #include "compress/result.h"
 
 #include <jansson.h>
@@ -59,6 +60,13 @@ static void add_term(file_plan *p, const char *tensor, const char *path, const t
     for (int i = 0; i < TERM_MAX_BLOB; i++) {
         const term_blob *b = &t->blob[i];
         if (!b->count) continue;
+        if (b->coded) {
+            num_tensor coded = {.dtype = NUM_U8, .ndim = 1, .dim = {(int64_t)b->coded_bytes}, .data = b->coded};
+            char *plain = packed_blob_name(tensor, path, t->kind->blob[i]);
+            plan_add(p, base_sprintf("%s" ANS_SUFFIX, plain), &coded, b->coded_bytes);
+            free(plain);
+            continue;
+        }
         num_tensor view = {.dtype = b->dtype, .ndim = 1, .dim = {b->count}, .data = b->data};
         plan_add(p, packed_blob_name(tensor, path, t->kind->blob[i]), &view, b->bytes);
     }

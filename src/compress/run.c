@@ -1,5 +1,6 @@
 // run: the walk. Layers in the order of the graph, each with the steps of its rule; what they need (second moments,
 // masks over all layers) is made when it is needed and dropped with the layer.
+#include "compress/ans.h"
 #include "compress/map.h"
 #include "compress/result.h"
 
@@ -151,6 +152,10 @@ static bool apply_step(const walk *w, int i, int k, layer *l, base_layer_row *ro
         measure_weights(row, layer_original(l), decoded);
     }
     row->damping = l->damping;
+    base_buf entropy = {0};
+    for (int t = 0; t < l->term_count; t++) ans_describe(l->terms[t], &entropy);
+    if (entropy.length) base_buf_printf(&l->did, "; entropy of the codes %s bits", entropy.text);
+    base_buf_free(&entropy);
     emit_row(w, BASE_EV_STEP, row, l->did.text ? l->did.text : s->kind->name);
     return true;
 }

@@ -1,6 +1,6 @@
 // unpack: reading a packed file. Every member, count, size and shape of its description is checked before anything
 // is decoded, and the file's table of tensors is changed only when all of it was good.
-#include "compress/layer.h"
+#include "compress/ans.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -22,7 +22,8 @@ typedef struct packed_layer {
     model_shape shape;
     int64_t rows, cols;
     float *decoded;
-    int64_t bytes; // of its terms in the file
+    char entropy[48]; // as ans_describe writes it
+    int64_t bytes;    // of its terms in the file
 } packed_layer;
 
 bool compress_is_packed(const model_tensors *t) {
@@ -80,17 +81,39 @@ static const term_kind *find_kind(const json_t *o, base_err *err) {
     return NULL;
 }
 
-static void read_blobs(reader *r, const char *path, term *t) {
+// The coded array `name`.ans, if the file has it. It may stand for four bytes a weight at most.
+static bool read_coded(reader *r, const char *name, term *t, int index, bool *found, base_err *err) {
+    char *coded = base_sprintf("%s" ANS_SUFFIX, name);
+    const model_tensor *item = model_tensors_find(r->t, coded);
+    free(coded);
+    *found = item != NULL;
+    if (!item) return true;
+    const char *array = t->kind->blob[index];
+    if (item->t.dtype != NUM_U8) return base_fail(err, "coded array %s is not of bytes", array);
+    int64_t count = 0;
+    uint8_t *data = ans_decode(item->t.data, item->bytes, (uint64_t)(t->rows * t->cols) * 4 + 64, &count, err);
+    if (!data) return base_wrap(err, "coded array %s: ", array);
+    r->claimed[item - r->t->items] = true;
+    t->blob[index] = (term_blob){NUM_U8, count, (size_t)count, data, data, NULL, item->bytes};
+    return true;
+}
+
+static bool read_blobs(reader *r, const char *path, term *t, base_err *err) {
     for (int i = 0; i < TERM_MAX_BLOB && t->kind->blob[i]; i++) {
         char *name = packed_blob_name(r->tensor, path, t->kind->blob[i]);
         const model_tensor *item = model_tensors_find(r->t, name);
+        bool coded;
+        bool ok = read_coded(r, name, t, i, &coded, err);
         free(name);
+        if (!ok) return false;
+        if (coded && item) return base_fail(err, "array %s is there twice, plain and coded", t->kind->blob[i]);
         if (!item) continue; // an array without values is not written: check compares the counts
         r->claimed[item - r->t->items] = true;
         int64_t count = 1;
         for (int d = 0; d < item->t.ndim; d++) count *= item->t.dim[d];
-        t->blob[i] = (term_blob){item->t.dtype, count, item->bytes, item->t.data, NULL};
+        t->blob[i] = (term_blob){item->t.dtype, count, item->bytes, item->t.data, NULL, NULL, 0};
     }
+    return true;
 }
 
 static term *read_term(reader *r, const json_t *o, const char *path, int64_t size[3], int depth, base_err *err);
@@ -129,8 +152,7 @@ static term *read_term(reader *r, const json_t *o, const char *path, int64_t siz
     for (int i = 0; ok && i < TERM_MAX_ATTR && kind->attr[i].name; i++)
         ok = (kind->optional >> i & 1 && !json_object_get(o, kind->attr[i].name)) ||
              read_attr(&kind->attr[i], o, &t->attr[i], err);
-    if (ok) read_blobs(r, path, t);
-    ok = ok && kind->check(t, err) && read_children(r, o, path, t, depth, err);
+    ok = ok && read_blobs(r, path, t, err) && kind->check(t, err) && read_children(r, o, path, t, depth, err);
     if (ok) return t;
     term_free(t);
     return NULL;
@@ -182,6 +204,10 @@ static bool read_terms(reader *r, const json_t *o, packed_layer *l, base_err *er
                        (long long)json_integer_value(bytes));
     if (ok) ok = (l->decoded = base_big_alloc((size_t)size[2], sizeof(float), "a decoded weight", err)) != NULL;
     l->bytes = stored;
+    base_buf entropy = {0};
+    for (int i = 0; ok && i < count; i++) ans_describe(read[i], &entropy);
+    snprintf(l->entropy, sizeof l->entropy, "%s", entropy.text ? entropy.text : "");
+    base_buf_free(&entropy);
     ok = ok && terms_decode(read, count, l->rows, l->cols, l->decoded, err);
     if (ok && !num_all_finite(l->decoded, (size_t)size[2])) ok = base_fail(err, "its terms decode to NaN or Inf");
     for (int i = 0; i < count; i++) term_free(read[i]);
@@ -237,6 +263,8 @@ static void replace(model_tensors *t, const bool *claimed, packed_layer *layers,
         model_tensors_put(t, layers[i].tensor, NUM_F32, layers[i].shape.ndim, layers[i].shape.dim, layers[i].decoded);
         layers[i].decoded = NULL;
         ((model_tensor *)model_tensors_find(t, layers[i].tensor))->packed = (size_t)layers[i].bytes;
+        memcpy(((model_tensor *)model_tensors_find(t, layers[i].tensor))->entropy, layers[i].entropy,
+               sizeof layers[i].entropy);
     }
 }
 

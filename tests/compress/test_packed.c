@@ -166,6 +166,12 @@ static void round_trips(void **state) {
     check_round_trip("quantize bits=4 group=8 scale=double sym=0");
     check_round_trip("quantize bits=4 group=8 scale=super");
     check_round_trip("quantize bits=4 group=8 scale=e8m0");
+    check_round_trip("quantize bits=3; code");
+    check_round_trip("quantize bits=3 group=8 sym=0 scale=double; quantize dtype=ternary; code");
+    check_round_trip("quantize dtype=nf4; lowrank rank=1; code");
+    check_round_trip("codebook bits=5; outliers; code");
+    check_round_trip("prune sparsity=0.7; quantize bits=4; code; quantize bits=2");
+    check_round_trip("prune sparsity=0.9 format=delta; code");
     check_round_trip("keep");
     check_round_trip("rotate; quantize bits=4 group=8; lowrank rank=1 factors=f16");
     check_round_trip("rotate method=random side=both seed=9; prune sparsity=0.5; quantize bits=3 sym=0");

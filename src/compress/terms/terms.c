@@ -20,7 +20,10 @@ term *term_new(const term_kind *kind, int64_t rows, int64_t cols) {
 void term_free(term *t) {
     if (!t) return;
     for (int i = 0; i < t->child_count; i++) term_free(t->child[i]);
-    for (int i = 0; i < TERM_MAX_BLOB; i++) base_big_free(t->blob[i].owned);
+    for (int i = 0; i < TERM_MAX_BLOB; i++) {
+        base_big_free(t->blob[i].owned);
+        base_big_free(t->blob[i].coded);
+    }
     free(t);
 }
 
@@ -31,7 +34,8 @@ void *term_blob_new(term *t, int index, num_dtype dtype, int64_t count, base_err
     void *data = base_big_alloc(count ? (size_t)count : 1, width, "the packed weights of a layer", err);
     if (!data) return NULL;
     base_big_free(b->owned);
-    *b = (term_blob){dtype, count, (size_t)count * width, data, data};
+    base_big_free(b->coded);
+    *b = (term_blob){dtype, count, (size_t)count * width, data, data, NULL, 0};
     return data;
 }
 
@@ -45,7 +49,8 @@ bool term_blob_copy(const term *from, term *to, int index, base_err *err) {
 
 int64_t term_bytes(const term *t) {
     int64_t bytes = 0;
-    for (int i = 0; i < TERM_MAX_BLOB; i++) bytes += (int64_t)t->blob[i].bytes;
+    for (int i = 0; i < TERM_MAX_BLOB; i++)
+        bytes += (int64_t)(t->blob[i].coded_bytes ? t->blob[i].coded_bytes : t->blob[i].bytes);
     for (int i = 0; i < t->child_count; i++) bytes += term_bytes(t->child[i]);
     return bytes;
 }

@@ -207,7 +207,7 @@ static void test_handles(void **state) {
         {"getmetatable(net).__gc(net)", "attempt to index"},
         {"local m <close> = net", ""},
         {"do local m <close> = net end return net.name", "this model is closed"},
-        {"model()", "string expected"},
+        {"model()", "no checkpoint was named; run the recipe with --model PATH"},
         {"model('')", "the path is empty"},
         {"model('no/such.safetensors')", "there is no 'no/such.safetensors'"},
         {"model('/etc/passwd')", "outside the folders a recipe may read"},

@@ -33,6 +33,7 @@ static void column_fit(column *c, const ui_slot *slots, int focus) {
 }
 
 static void column_place(const column *c, const ui_slot *slots, ui_layout *out) {
+    if (!c->count) return; // every view stands in the other column, or the zoomed one does
     int rows[UI_MAX_VIEWS], left = c->r.h;
     for (int i = 0; i < c->count; i++) {
         rows[i] = slots[c->member[i]].min_h;

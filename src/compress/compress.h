@@ -142,6 +142,15 @@ typedef struct compress_saved {
 // `about`: recipe name for the metadata, NULL: the plan's (no times or paths: the same run gives the same bytes).
 bool compress_save(const compress_result *r, const char *path, const char *about, compress_saved *saved,
                    base_err *err) BASE_MUST_USE;
+// Changes beside the weights, after a run; they are stored with the model in the types its file has. *changed counts
+// what was changed; on failure those before the failure stay.
+// The mean of each compressed layer's output as with the original weights: E[W x] - E[Wc xc] goes to its bias, or off
+// the running mean of the batch norm behind it.
+bool compress_correct_bias(compress_result *r, const data_view *calib, int *changed, base_job *job,
+                           base_err *err) BASE_MUST_USE;
+// Running means and variances of batch norms as the compressed network has them on these samples.
+bool compress_reestimate_norms(compress_result *r, const data_view *calib, int *changed, base_job *job,
+                               base_err *err) BASE_MUST_USE;
 // A model as it is (uncompressed), through the same writer, so that sizes compare.
 compress_result *compress_identity(const model *m, base_err *err) BASE_MUST_USE;
 

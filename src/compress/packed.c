@@ -125,9 +125,25 @@ static bool is_turned(const model *m, int tensor) {
     return false;
 }
 
-static bool add_plain(file_plan *p, const model *m, int tensor, base_err *err) {
+// What compress_correct_bias and its like left of a tensor, in the type it had.
+static bool add_adjusted(file_plan *p, const model_tensor *item, const float *values, base_err *err) {
+    num_tensor t = item->t;
+    void *block = base_big_alloc(item->bytes + 1, 1, item->name, err);
+    if (!block) return false;
+    num_from_f32(t.dtype, values, block, item->bytes / num_dtypes[t.dtype].bytes);
+    t.data = block;
+    p->blocks = base_realloc(p->blocks, (size_t)p->block_count + 1, sizeof *p->blocks);
+    p->blocks[p->block_count++] = block;
+    plan_add(p, base_strdup(item->name), &t, item->bytes);
+    return true;
+}
+
+static bool add_plain(file_plan *p, const compress_result *r, int tensor, base_err *err) {
+    const model *m = r->m;
     const model_tensor *item = &m->tensors->items[tensor];
     num_tensor t = item->t;
+    for (int k = 0; k < m->weight_count; k++)
+        if (r->adjusted[k] && m->param_tensor[k] == tensor) return add_adjusted(p, item, r->adjusted[k], err);
     if (is_turned(m, tensor) && !turn_back(p, item, &t, err)) return false;
     plan_add(p, base_strdup(item->name), &t, item->bytes);
     return true;
@@ -181,7 +197,7 @@ static bool make_plan(const compress_result *r, const char *about, file_plan *p,
         for (int i = 0; i < m->layer_count; i++)
             if (r->layers[i].term_count && m->param_tensor[m->layers[i].weight] == t) layer_index = i;
         if (layer_index < 0)
-            ok = add_plain(p, m, t, err);
+            ok = add_plain(p, r, t, err);
         else
             ok = json_array_append_new(layers, add_layer(p, &m->layers[layer_index], &m->tensors->items[t],
                                                          &r->layers[layer_index])) == 0 ||

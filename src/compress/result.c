@@ -11,6 +11,7 @@ compress_result *result_new(const model *m) {
     r->layers = base_calloc((size_t)m->layer_count + 1, sizeof *r->layers);
     r->rows = base_calloc((size_t)m->layer_count + 1, sizeof *r->rows);
     r->weights = base_calloc((size_t)m->weight_count + 1, sizeof *r->weights);
+    r->adjusted = base_calloc((size_t)m->weight_count + 1, sizeof *r->adjusted);
     for (int p = 0; p < m->weight_count; p++) r->weights[p] = m->weights[p];
     return r;
 }
@@ -22,6 +23,8 @@ void compress_result_free(compress_result *r) {
         free(r->layers[i].terms);
         base_big_free(r->layers[i].decoded);
     }
+    for (int p = 0; p < r->m->weight_count; p++) base_big_free(r->adjusted[p]);
+    free(r->adjusted);
     free(r->layers);
     free(r->rows);
     free(r->weights);

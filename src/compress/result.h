@@ -17,6 +17,7 @@ struct compress_result {
     base_layer_row *rows; // finished layers in the order of the walk
     int row_count;
     const float **weights; // [m->weight_count]
+    float **adjusted;      // [m->weight_count] parameters that are no layer's weight, changed after the run; NULL: none
     char about[96];        // recipe name, for the metadata
 };
 

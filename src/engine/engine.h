@@ -45,6 +45,9 @@ bool engine_stream_visit(engine_stream *s, int node, int64_t group, engine_visit
 // H[groups x in x in] = X^T X / rows for the node the stream stands before. Embedding: in = width, and instead
 // counts[entries] (how often each entry occurs / rows) is written to h [1 x entries].
 bool engine_stream_gram(engine_stream *s, int node, float *h, base_job *job, base_err *err) BASE_MUST_USE;
+// Mean and variance (of a sample, over count - 1) of each channel of the node's input [n, channels, ..].
+bool engine_stream_moments(engine_stream *s, int node, double *mean, double *variance, base_job *job,
+                           base_err *err) BASE_MUST_USE;
 // sum ||W x - Wc xc||^2, sum ||W x||^2 and sum (W x).(Wc xc) over all rows, with x from `s` and xc from `c` (the same
 // stream for the own error). w and wc are [out x in] as stored.
 typedef struct engine_error {

@@ -322,5 +322,9 @@ static int api_report(lua_State *L) {
     return 0;
 }
 
-const luaL_Reg recipe_work_functions[] = {
-    {"compress", api_compress}, {"evaluate", api_evaluate}, {"report", api_report}, {NULL, NULL}};
+const luaL_Reg recipe_work_functions[] = {{"compress", api_compress},
+                                          {"evaluate", api_evaluate},
+                                          {"report", api_report},
+                                          {"correct_bias", recipe_correct_bias},
+                                          {"reestimate_norms", recipe_reestimate_norms},
+                                          {NULL, NULL}};

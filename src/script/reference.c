@@ -40,6 +40,13 @@ static const struct {
      "Walks the model layer by layer and applies the rules. Always starts from the weights as opened, so it can be "
      "called "
      "again. Returns `net`."},
+    {"correct_bias", "correct_bias(net, part)",
+     "After compress: for each compressed layer the mean of its output on these samples is made what it was with the "
+     "original weights, E[W x] - E[Wc xc] going to its bias or off the running mean of the batch norm behind it. "
+     "Layers in order, each behind the corrected ones. (Nagel et al., ICCV 2019, arXiv 1906.04721, section 4.2.)"},
+    {"reestimate_norms", "reestimate_norms(net, part)",
+     "After compress: running means and variances of all batch norms are measured again on these samples, in order, "
+     "with the compressed weights. (Batch-norm tuning of Hubara et al., arXiv 2006.10518.)"},
     {"evaluate", "evaluate(net, part [, label])",
      "Measures the model on a part of a dataset and returns a table of figures (below). Of a compressed model it "
      "measures "

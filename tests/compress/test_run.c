@@ -375,17 +375,57 @@ static void real_facts(void **state) {
     close_setup(&s);
 }
 
+// Squared gradients are those of single samples, summed; steps that weigh by them run, and a layer outside the rule has
+// none.
+static void squared_gradients(void **state) {
+    (void)state;
+    base_err err = {0};
+    setup s = open_small(false);
+    compress_plan plan = make_plan(
+        &s, "first => outliers criterion=fisher fraction=0.05 samples=3; codebook bits=3 weight=fisher", false);
+    int rule[64];
+    float **fisher;
+    assert_true(s.m->layer_count < 64);
+    assert_true(compress_match(s.m, &plan, rule, &err));
+    // The codebook step asks for more samples than there are: all 16 count.
+    assert_true(fisher_make(s.m, &plan, rule, &fisher, NULL, &err));
+    assert_non_null(fisher[0]);
+    for (int i = 1; i < s.m->layer_count; i++) assert_null(fisher[i]);
+    const model_layer *l = &s.m->layers[0];
+    double *sum = calloc((size_t)l->weights, sizeof *sum), loss;
+    float *g = malloc((size_t)l->weights * sizeof *g);
+    float **grad = calloc((size_t)s.m->graph->param_count, sizeof *grad);
+    grad[l->weight] = g;
+    for (int64_t i = 0; i < s.calib->count; i++) {
+        data_batch batch = {0};
+        assert_true(data_fetch(s.calib, i, 1, &batch, &err));
+        assert_true(engine_backward(s.m, s.m->weights, &batch, false, grad, NULL, &loss, NULL, &err));
+        for (int64_t k = 0; k < l->weights; k++) sum[k] += (double)g[k] * (double)g[k];
+        data_batch_free(&batch);
+    }
+    double total = 0;
+    for (int64_t k = 0; k < l->weights; k++) {
+        total += sum[k];
+        assert_true(fabs((double)fisher[0][k] - sum[k]) <= 1e-5 * sum[k] + 1e-12);
+    }
+    assert_true(total > 0);
+    fisher_free(s.m, fisher);
+    free(sum), free(g), free(grad);
+    compress_plan_free(&plan);
+    compress_result *r = run_plan(
+        &s, "first => outliers criterion=fisher fraction=0.05 samples=3; codebook bits=3 weight=fisher", false, NULL);
+    assert_true(compress_row(r, 0)->weight_error > 0 && compress_row(r, 0)->weight_error < 0.2);
+    compress_result_free(r);
+    close_setup(&s);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rows_and_events),
-        cmocka_unit_test(errors_by_definition),
-        cmocka_unit_test(embedding_by_counts),
-        cmocka_unit_test(global_scope),
-        cmocka_unit_test(cancel_keeps_finished),
-        cmocka_unit_test(needs_data),
-        cmocka_unit_test(real_resnet),
-        cmocka_unit_test(real_stories),
-        cmocka_unit_test(real_maps),
+        cmocka_unit_test(squared_gradients),    cmocka_unit_test(rows_and_events),
+        cmocka_unit_test(errors_by_definition), cmocka_unit_test(embedding_by_counts),
+        cmocka_unit_test(global_scope),         cmocka_unit_test(cancel_keeps_finished),
+        cmocka_unit_test(needs_data),           cmocka_unit_test(real_resnet),
+        cmocka_unit_test(real_stories),         cmocka_unit_test(real_maps),
         cmocka_unit_test(real_facts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -139,6 +139,7 @@ bool base_is_dir(const char *path);
 bool base_is_file(const char *path);
 bool base_mkdirs(const char *path, base_err *err) BASE_MUST_USE;
 char *base_join(const char *dir, const char *name); // absolute `name` wins
+char *base_absolute(const char *path);              // links stay as they are; NULL stays NULL
 char *base_dirname(const char *path);               // "." when there is none
 const char *base_basename(const char *path);
 const char *base_extension(const char *path); // ".csv" or ""

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <pwd.h>
 #include <stdlib.h>
@@ -108,6 +109,18 @@ char *base_join(const char *dir, const char *name) {
     if (name[0] == '/' || dir[0] == '\0') return base_strdup(name);
     size_t n = strlen(dir);
     return base_sprintf("%s%s%s", dir, dir[n - 1] == '/' ? "" : "/", name);
+}
+
+// A link is not followed: what stands beside it (a config.json, the name itself) belongs to the file it stands for.
+char *base_absolute(const char *path) {
+    if (!path) return NULL;
+    while (path[0] == '.' && path[1] == '/') {
+        path++;
+        while (path[0] == '/') path++;
+    }
+    char here[PATH_MAX];
+    if (path[0] == '/' || !getcwd(here, sizeof here)) return base_strdup(path);
+    return !path[0] || strcmp(path, ".") == 0 ? base_strdup(here) : base_join(here, path);
 }
 
 char *base_dirname(const char *path) {

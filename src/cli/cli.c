@@ -214,14 +214,17 @@ static int run_command(const cli_command *c, int argc, char **argv) {
     free(options.sets.items);
     int code = report(status, &err);
     // Output that could not be written (a full disk, a closed pipe) is a failure too.
-    if (fflush(stdout) != 0 && code == BASE_OK) {
-        fprintf(stderr, "vise: cannot write to standard output: %s\n", strerror(errno));
+    bool lost = ferror(stdout) != 0, failed = fflush(stdout) != 0;
+    if ((lost || failed) && code == BASE_OK) {
+        fprintf(stderr, "vise: cannot write to standard output: %s\n",
+                failed ? strerror(errno) : "some of it was lost");
         code = BASE_FAILED;
     }
     return code;
 }
 
 int cli_main(int argc, char **argv) {
+    setvbuf(stdout, NULL, _IOLBF, 0); // `vise run | tee log` shows each line as it comes, and in order with the errors
     if (argc >= 2 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "version") == 0)) {
         printf("vise %s (OpenBLAS %s, kernel %s)\n", VISE_VERSION, num_blas_version(), num_blas_kernel());
         return BASE_OK;

@@ -61,7 +61,6 @@ void cli_progress_free(cli_progress *p);
 // The job of this process: SIGINT and SIGTERM set its cancel flag, a second one ends the process at once.
 base_job *cli_job(void);
 int cli_use_threads(const cli_options *o); // sets and returns the number
-char *cli_absolute(const char *path);      // NULL stays NULL; caller frees
 // "top-1 96.94 % [95.1, 98.1] of 360 images" and the like; caller frees.
 char *cli_figures(const base_model_row *row);
 base_status cli_failed(const base_err *err); // the exit code of an error

@@ -1,7 +1,6 @@
-// What several commands share: the process's job and its signals, threads, absolute paths, figures in words.
+// What several commands share: the process's job and its signals, threads, figures in words.
 #include "cli/command.h"
 
-#include <limits.h>
 #include <math.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -23,6 +22,9 @@ base_job *cli_job(void) {
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    struct sigaction now;
+    if (sigaction(SIGHUP, NULL, &now) == 0 && now.sa_handler != SIG_IGN) // nohup asks to go on
+        sigaction(SIGHUP, &action, NULL);
     signal(SIGPIPE, SIG_IGN); // a closed pipe is an error of fflush, not a death
     signal(SIGXFSZ, SIG_IGN); // a file over the allowed size is an error of write
     process_job.start = base_now();
@@ -34,17 +36,13 @@ int cli_use_threads(const cli_options *o) {
     return num_threads();
 }
 
-char *cli_absolute(const char *path) {
-    if (!path) return NULL;
-    char *real = realpath(path, NULL);
-    if (real) return real;
-    if (path[0] == '/') return base_strdup(path);
-    char here[PATH_MAX];
-    return getcwd(here, sizeof here) ? base_join(here, path) : base_strdup(path);
-}
-
 base_status cli_failed(const base_err *err) {
     return err->status == BASE_OK ? BASE_FAILED : err->status;
+}
+
+// One sample has a value but no interval.
+static void put_interval(base_buf *b, int digits, double low, double high) {
+    if (isfinite(low) && isfinite(high)) base_buf_printf(b, " [%.*f, %.*f]", digits, low, digits, high);
 }
 
 char *cli_figures(const base_model_row *r) {
@@ -54,11 +52,17 @@ char *cli_figures(const base_model_row *r) {
         base_buf_puts(&b, "not measured");
     } else {
         bool top1 = strcmp(r->metric, "top1") == 0;
-        base_buf_printf(&b, "%s %.*f%s [%.*f, %.*f] on %s (%lld %s), loss %.4f", top1 ? "top-1" : r->metric,
-                        top1 ? 2 : 4, r->value, top1 ? " %" : "", top1 ? 2 : 4, r->low, top1 ? 2 : 4, r->high, r->data,
-                        (long long)r->samples, strcmp(r->metric, "perplexity") == 0 ? "tokens" : "samples", r->loss);
-        if (!isnan(r->kl)) base_buf_printf(&b, ", KL %.5f [%.5f, %.5f]", r->kl, r->kl_low, r->kl_high);
-        if (r->flips >= 0) base_buf_printf(&b, ", %lld decisions changed", (long long)r->flips);
+        const char *unit = strcmp(r->metric, "perplexity") == 0 ? "token" : "sample";
+        base_buf_printf(&b, "%s %.*f%s", top1 ? "top-1" : r->metric, top1 ? 2 : 4, r->value, top1 ? " %" : "");
+        put_interval(&b, top1 ? 2 : 4, r->low, r->high);
+        base_buf_printf(&b, " on %s (%lld %s%s), loss %.4f", r->data, (long long)r->samples, unit,
+                        r->samples == 1 ? "" : "s", r->loss);
+        if (!isnan(r->kl)) {
+            base_buf_printf(&b, ", KL %.5f", r->kl);
+            put_interval(&b, 5, r->kl_low, r->kl_high);
+        }
+        if (r->flips >= 0)
+            base_buf_printf(&b, ", %lld decision%s changed", (long long)r->flips, r->flips == 1 ? "" : "s");
     }
     base_buf_printf(&b, ", %s", base_bytes_text(size, (double)r->bytes));
     base_buf_printf(&b, " + %s header", base_bytes_text(size, (double)r->header_bytes));

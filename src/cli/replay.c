@@ -74,7 +74,7 @@ static base_status replay(const session_record *r, comparison *c, const cli_opti
     if (!settings) {
         base_fail(err, "run %lld: its recorded settings are not JSON", (long long)r->id);
     } else if (set_params(recipe, r->params, err) && same_inputs(r, err)) {
-        char *out = cli_absolute(o->out);
+        char *out = base_absolute(o->out);
         cli_run_request q = {.recipe = recipe,
                              .model = json_string_value(json_object_get(settings, "model")),
                              .data = json_string_value(json_object_get(settings, "data")),

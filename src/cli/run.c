@@ -102,7 +102,7 @@ base_status cli_run(const cli_options *o, base_err *err) {
     script_recipe *recipe = script_recipe_load(o->args[0], err);
     if (!recipe) return cli_failed(err);
     base_status status;
-    char *path = cli_absolute(o->model), *data = cli_absolute(o->data), *out = cli_absolute(o->out);
+    char *path = base_absolute(o->model), *data = base_absolute(o->data), *out = base_absolute(o->out);
     if (!cli_apply_sets(recipe, &o->sets, err)) {
         status = cli_failed(err);
     } else {

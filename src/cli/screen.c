@@ -6,7 +6,7 @@
 
 base_status cli_screen(const cli_options *o, base_err *err) {
     cli_use_threads(o);
-    char *path = cli_absolute(o->model), *data = cli_absolute(o->data);
+    char *path = base_absolute(o->model), *data = base_absolute(o->data);
     ui_options options = {.model = path,
                           .data = data,
                           .arch = o->arch,

@@ -74,10 +74,12 @@ static bool no_match(const model *m, const char *pattern, base_err *err) {
     base_buf b = {0};
     for (int i = 0; i < m->layer_count && i < 6; i++) base_buf_printf(&b, "%s%s", i ? ", " : "", names[i]);
     if (m->layer_count > 6) base_buf_printf(&b, ", ... (%d layers)", m->layer_count);
-    if (near)
+    if (m->layer_count == 0)
+        base_fail(err, "rule \"%s\" matches no layer: %s has no layers to compress", pattern, m->name);
+    else if (near)
         base_fail(err, "rule \"%s\" matches no layer; the nearest name is '%s'", pattern, near);
     else
-        base_fail(err, "rule \"%s\" matches no layer; the layers are %s", pattern, b.text ? b.text : "none");
+        base_fail(err, "rule \"%s\" matches no layer; the layers are %s", pattern, b.text);
     base_buf_free(&b);
     free(names);
     return false;

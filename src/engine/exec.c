@@ -232,8 +232,12 @@ bool exec_check_view(const model_graph *g, const data_view *view, base_err *err)
     if (g->input_kind == DATA_FEATURES) {
         int64_t want = model_shape_count(&g->input);
         if (set->sample_values != want)
-            return base_fail(err, "%s has %lld values a sample but the network reads %lld", view->label,
-                             (long long)set->sample_values, (long long)want);
+            return base_fail(err, "%s has %lld values a sample but the network reads %lld%s", view->label,
+                             (long long)set->sample_values, (long long)want,
+                             set->classes > 0 && set->sample_values + 1 == want
+                                 ? "; one more is taken as the label: where the files have none, say unlabelled = true "
+                                   "in a dataset.lua"
+                                 : "");
     }
     if (g->task != MODEL_RECONSTRUCT && set->classes > output_classes(g))
         return base_fail(err, "%s has %lld %s but the network gives %lld", view->label, (long long)set->classes,

@@ -120,13 +120,14 @@ static void fill_row(base_model_row *row, const model_graph *g, const tally *t, 
     } else if (g->task == MODEL_LANGUAGE) {
         row->value = exp(loss.value), row->low = exp(loss.low), row->high = exp(loss.high);
     } else {
-        row->value = loss.value, row->low = loss.low, row->high = loss.high;
+        row->value = loss.value, row->low = isnan(loss.low) ? NAN : fmax(0, loss.low), row->high = loss.high;
     }
     row->kl = row->kl_low = row->kl_high = NAN;
     row->flips = -1;
     if (!compared || g->task == MODEL_RECONSTRUCT) return;
     num_interval kl = num_clusters_mean(&t->kl);
-    row->kl = kl.value, row->kl_low = kl.low, row->kl_high = kl.high;
+    row->kl = kl.value, row->kl_high = kl.high;
+    row->kl_low = isnan(kl.low) ? NAN : fmax(0, kl.low); // a divergence is never negative
     row->flips = t->flips;
 }
 

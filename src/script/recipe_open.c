@@ -107,7 +107,11 @@ static const char *arch_option(lua_State *L) {
 }
 
 static void tell_inputs(recipe_run *run, const char *path, const char *hash, const char *data, const char *data_hash) {
-    if (run->options->inputs) run->options->inputs(run->options->inputs_context, path, hash, data, data_hash);
+    if (!run->options->inputs) return;
+    char *model_path = base_absolute(path), *data_path = base_absolute(data); // a replay may start in another folder
+    run->options->inputs(run->options->inputs_context, model_path, hash, data_path, data_hash);
+    free(model_path);
+    free(data_path);
 }
 
 static int api_model(lua_State *L) {

@@ -21,11 +21,11 @@ static bool below(const char *real_path, const char *root) {
     return root && *root && realpath(root, resolved) && lies_below(real_path, resolved);
 }
 
-// The folder that a path given by the user opens: itself, or the one it is in.
+// What a path given by the user opens: the folder itself or the one it is in, and the file that a link leads to.
 static bool below_given(const char *real_path, const char *given) {
     if (!given || !*given) return false;
     char *folder = base_is_dir(given) ? base_strdup(given) : base_dirname(given);
-    bool inside = below(real_path, folder);
+    bool inside = below(real_path, folder) || below(real_path, given);
     free(folder);
     return inside;
 }

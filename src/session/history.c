@@ -112,6 +112,8 @@ session_history *session_history_open(const char *dir, base_err *err) {
     free(folder);
     if (!ok) {
         session_history_close(h);
+        base_err cause = *err;
+        base_fail_as(err, cause.status, "%s; --state DIR keeps the history elsewhere", cause.text);
         return NULL;
     }
     return h;

@@ -198,6 +198,94 @@ static void test_kill_leaves_nothing(void **state) {
     says(0, "history --limit 1", "killed");
 }
 
+// A shell line in the folder `folder` with VISE and the state set; the exit code must be `code`. Caller frees the
+// output.
+static char *shell(int code, const char *folder, const char *line) {
+    char command[16384], state[4096];
+    snprintf(state, sizeof state, "%s", support_temp_path("state"));
+    snprintf(command, sizeof command, "cd %s && export XDG_STATE_HOME=%s VISE=%s TREE=$(realpath %s) && { %s; } 2>&1",
+             folder, state, program, support_tree(), line);
+    char *out = NULL;
+    int got = support_run(command, &out);
+    if (got != code) print_error("%s: exit code %d, expected %d\n%s\n", line, got, code, out);
+    assert_int_equal(got, code);
+    return out;
+}
+
+// The recipe's own model is found from the tree; the replay starts somewhere else.
+static void test_replay_elsewhere(void **state) {
+    (void)state;
+    free(vise(0, "run w4 --quiet --out elsewhere-out && rm -r elsewhere-out"));
+    char *out = shell(0, support_temp_dir(), "$VISE replay $($VISE history --limit 1 | awk 'END { print $1 }')");
+    assert_non_null(strstr(out, "1 of 1 files have the recorded bytes"));
+    free(out);
+}
+
+// A link is read under its own name and with what stands beside it, and stays a link when something is saved there.
+static void test_links(void **state) {
+    (void)state;
+    char folder[4096];
+    snprintf(folder, sizeof folder, "%s", support_temp_dir());
+    char *out = shell(0, folder,
+                      "mkdir -p store links && cp $TREE/data/models/digits-cnn.safetensors store/0a1b && "
+                      "ln -sf ../store/0a1b links/named.safetensors && "
+                      "$VISE eval links/named.safetensors $TREE/data/digits");
+    assert_non_null(strstr(out, "named: top-1 99.44 %"));
+    free(out);
+    out = shell(0, folder,
+                "$VISE run w4 --model links/named.safetensors --data $TREE/data/digits --out l && "
+                "$VISE history $($VISE history --limit 1 | awk 'END { print $1 }')");
+    assert_non_null(strstr(out, "/links/named.safetensors"));
+    assert_null(strstr(out, "0a1b"));
+    free(out);
+}
+
+static void test_output_lost(void **state) {
+    (void)state;
+    if (access("/dev/full", W_OK) != 0) skip();
+    const char *const lines[] = {"$VISE run w4 --no-history --out l >/dev/full",
+                                 "$VISE run w4 --no-history --out l --json >/dev/full", "$VISE recipes >/dev/full"};
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        char *out = shell(1, support_temp_dir(), lines[i]);
+        assert_non_null(strstr(out, "vise: cannot write to standard output"));
+        free(out);
+    }
+}
+
+// Into a pipe, lines come as they are made, in order with what goes to standard error.
+static void test_order_of_lines(void **state) {
+    (void)state;
+    char *out = shell(1, support_temp_dir(),
+                      "printf 'recipe{ name = \"b\", about = \"b\", source = \"b\" }\n"
+                      "local n = param(\"n\", 1, {1, 2}, \"n\")\nmodel(\"nowhere\")\n' > b.lua; "
+                      "$VISE run b.lua --no-history");
+    const char *param = strstr(out, "  n = 1"), *error = strstr(out, "vise: ");
+    assert_true(param && error && param < error);
+    free(out);
+}
+
+static void test_hangup_keeps_what_is_finished(void **state) {
+    (void)state;
+    char out[4096];
+    snprintf(out, sizeof out, "%s", support_temp_path("hung"));
+    int status = interrupted(SIGHUP, out);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 130);
+    assert_int_equal(support_count_entries(out), 1);
+}
+
+// One sample has a figure but no interval; nothing prints as nan, and a divergence is not negative.
+static void test_few_samples(void **state) {
+    (void)state;
+    char *out = shell(0, support_temp_dir(),
+                      "head -4 $TREE/data/digits/*.csv > few.csv; "
+                      "$VISE run w4 --no-history --data few.csv --out l");
+    assert_null(strstr(out, "nan"));
+    assert_null(strstr(out, "[-"));
+    assert_non_null(strstr(out, "(1 sample)"));
+    free(out);
+}
+
 int main(void) {
     find_program();
     const struct CMUnitTest tests[] = {
@@ -208,6 +296,12 @@ int main(void) {
         cmocka_unit_test(test_threads),
         cmocka_unit_test(test_stop_keeps_what_is_finished),
         cmocka_unit_test(test_kill_leaves_nothing),
+        cmocka_unit_test(test_replay_elsewhere),
+        cmocka_unit_test(test_links),
+        cmocka_unit_test(test_output_lost),
+        cmocka_unit_test(test_order_of_lines),
+        cmocka_unit_test(test_hangup_keeps_what_is_finished),
+        cmocka_unit_test(test_few_samples),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -234,6 +234,8 @@ static void searches_help(void **state) {
             if (ours > start) fail_msg("%s: %g, from the extremes %g", steps, ours, start);
         }
     }
+    double wide = error_of(w, 16, 128, NULL, "quantize bits=8 scale=f32; quantize bits=8 scale=f32");
+    assert_true(wide < 1e-8); // sixteen bits in two steps
     double last = INFINITY;
     for (int bits = 2; bits <= 8; bits++) {
         char steps[64];

@@ -87,29 +87,12 @@ BASE_CLONES static void range_block(const float *x, int64_t count, float *low, f
     }
 }
 
-// a^(1/5) for a in [1e-30, 1e30]: Newton steps on a^(-1/5) from a guess made of the exponent bits (a fifth of them, in
-// float arithmetic, which has vector forms where integer division has none).
-static inline float fifth_root(float a) {
-    union {
-        float f;
-        int32_t i;
-    } u = {.f = a};
-    u.i = 0x4C2B8000 - (int32_t)((float)u.i * 0.2f);
-    float y = u.f;
-    for (int k = 0; k < 3; k++) {
-        float y2 = y * y;
-        y = y * (1.2f - 0.2f * (a * (y2 * y2 * y)));
-    }
-    float y2 = y * y;
-    return a * (y2 * y2);
-}
-
 // |w - q|^2.4 over unit^2.4. Multiplying by 1/scale instead of dividing can only turn a tie, where both neighbours
 // have the same error.
 static inline float error_of(float x, float scale, float step, float low, float high, float over) {
     float d = (scale * round_even(clamp(x * step, low, high)) - x) * over, a = d * d;
     a = a > 1e-30f ? a : 1e-30f;
-    return a * fifth_root(a);
+    return a * grid_fifth_root(a);
 }
 
 static double lanes_total(const float *sum) {

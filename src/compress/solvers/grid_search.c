@@ -19,7 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RUN = 256 };
+enum { RUN = 256, LANES = 16 }; // lanes: partial sums at fixed places, the same for every vector width
 
 void grid_table_encode(const grid_spec *g, grid_param p, const float *x, int64_t count, uint8_t *codes) {
     float v[RUN];
@@ -136,19 +136,47 @@ static grid_param at_factor(const search *s, float factor) {
     return settled(s->g, s->g->table ? table_param(s, factor) : even_param(s, factor));
 }
 
-// Sum of |w - q|^2.4, or of weight (w - q)^2.
+static double sum_of_squares(const float *x, const float *q, const float *weight, int64_t count) {
+    double sum = 0;
+    for (int64_t i = 0; i < count; i++) {
+        double d = (double)x[i] - (double)q[i];
+        sum += weight ? d * d * (double)weight[i] : d * d;
+    }
+    return sum;
+}
+
+BASE_CLONES static double sum_of_powers(const float *x, const float *q, int64_t count, float over) {
+    float sum[LANES] = {0};
+    double total = 0;
+    int64_t i = 0;
+    for (; i + LANES <= count; i += LANES)
+        for (int k = 0; k < LANES; k++) {
+            float d = (q[i + k] - x[i + k]) * over, a = d * d;
+            a = a > 1e-30f ? a : 1e-30f;
+            sum[k] += a * grid_fifth_root(a);
+        }
+    for (int k = 0; k < LANES; k++) total += (double)sum[k];
+    for (; i < count; i++) {
+        float d = (q[i] - x[i]) * over, a = d * d;
+        a = a > 1e-30f ? a : 1e-30f;
+        total += (double)(a * grid_fifth_root(a));
+    }
+    return total;
+}
+
+// Sum of (|w - q| / extreme)^2.4, or of weight (w - q)^2.
 static double error_at(const search *s, grid_param p, bool squares) {
     uint8_t codes[RUN];
+    float value[RUN];
     double total = 0;
+    // In units of the extreme, so that no power leaves the range of float32.
+    float unit = s->high > -s->low ? s->high : -s->low, over = unit > 0 ? 1 / unit : 1;
     for (int64_t at = 0; at < s->count; at += RUN) {
         int64_t n = s->count - at < RUN ? s->count - at : RUN;
+        const float *weight = s->weight ? s->weight + at : NULL;
         grid_encode(s->g, p, s->x + at, n, codes);
-        double sum = 0;
-        for (int64_t i = 0; i < n; i++) {
-            double d = (double)s->x[at + i] - (double)grid_value(s->g, p, codes[i]), a = d * d;
-            sum += !squares ? pow(a, 1.2) : s->weight ? a * (double)s->weight[at + i] : a;
-        }
-        total += sum;
+        for (int64_t i = 0; i < n; i++) value[i] = grid_value(s->g, p, codes[i]);
+        total += squares ? sum_of_squares(s->x + at, value, weight, n) : sum_of_powers(s->x + at, value, n, over);
     }
     return total;
 }

@@ -65,7 +65,7 @@ typedef struct term_kind {
 } term_kind;
 
 extern const term_kind term_dense, term_uniform, term_table, term_lowrank, term_sparse, term_masked, term_codebook,
-    term_mapped, term_blocks;
+    term_mapped, term_blocks, term_vq;
 extern const term_kind *const term_kinds[];
 extern const size_t term_kind_count;
 
@@ -144,6 +144,13 @@ bool positions_fit_nm(const uint8_t *mask, int64_t rows, int64_t cols, int64_t n
 bool term_is_container(const term *t);
 // The positions as bytes [rows x cols], 1 = kept.
 bool positions_mask(const term *t, uint8_t *mask, base_err *err) BASE_MUST_USE;
+
+// Vector codebooks: a code of VQ_BITS bits a run of VQ_DIM neighbours. Attributes by position.
+enum { VQ_DIM, VQ_BITS };
+enum { VQ_MOST_DIM = 16, VQ_MOST_BITS = 12 };
+int64_t vq_runs(int64_t rows, int64_t cols, int64_t dim);
+term *term_vq_new(int64_t rows, int64_t cols, int64_t dim, int64_t bits, const uint16_t *codes, const float *book,
+                  num_dtype dtype, base_err *err);
 
 // ---- grids: the data types a quantiser rounds to -------------------------------------------------
 
@@ -294,7 +301,7 @@ int64_t layer_bytes(const layer *l);
 bool layer_check_mask(const layer *l, const float *decoded, base_err *err) BASE_MUST_USE;
 
 extern const compress_step_kind step_quantize, step_prune, step_lowrank, step_keep, step_codebook, step_outliers;
-extern const compress_step_kind step_scale, step_rotate, step_permute, step_code;
+extern const compress_step_kind step_scale, step_rotate, step_permute, step_code, step_vq;
 // Sets mask to 0 for the `count` smallest |score|; entries that are 0 already come first; ties go in order.
 void prune_select(const float *score, int64_t n, int64_t count, uint8_t *mask);
 // How many weights each matrix loses when `fraction` of all of them together goes, by magnitude; ties in order.

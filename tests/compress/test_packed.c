@@ -172,6 +172,8 @@ static void round_trips(void **state) {
     check_round_trip("codebook bits=5; outliers; code");
     check_round_trip("prune sparsity=0.7; quantize bits=4; code; quantize bits=2");
     check_round_trip("prune sparsity=0.9 format=delta; code");
+    check_round_trip("vq dim=3 bits=1; vq dim=4 bits=0.5; code");
+    check_round_trip("vq dim=4 bits=2.25 values=f32; lowrank rank=1");
     check_round_trip("keep");
     check_round_trip("rotate; quantize bits=4 group=8; lowrank rank=1 factors=f16");
     check_round_trip("rotate method=random side=both seed=9; prune sparsity=0.5; quantize bits=3 sym=0");

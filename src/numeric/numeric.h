@@ -127,8 +127,9 @@ void num_rng_shuffle(num_rng *r, int64_t *items, size_t count);
 typedef struct num_interval {
     double value, low, high;
 } num_interval;
-num_interval num_wilson(int64_t hits, int64_t count);                          // proportion, 95 % (Wilson 1927)
-// Sums over clusters (an image; a sequence of tokens, whose losses depend on each other): each holds n values with sum y.
+num_interval num_wilson(int64_t hits, int64_t count); // proportion, 95 % (Wilson 1927)
+// Sums over clusters (an image; a sequence of tokens, whose losses depend on each other): each holds n values with sum
+// y.
 typedef struct num_clusters {
     int64_t count;
     double n, y, nn, yn, yy; // sums of n, y, n^2, y n, y^2
@@ -136,8 +137,8 @@ typedef struct num_clusters {
 void num_clusters_add(num_clusters *c, int64_t n, double y); // a cluster without values is left out
 void num_clusters_merge(num_clusters *into, const num_clusters *from);
 num_interval num_clusters_mean(const num_clusters *c); // mean of a value, 95 % normal, clusters independent
-double num_mcnemar_p(int64_t only_a, int64_t only_b);                          // exact two-sided
-int num_half_even(double x);                                                   // rint with the current mode, for grids
+double num_mcnemar_p(int64_t only_a, int64_t only_b);  // exact two-sided
+int num_half_even(double x);                           // rint with the current mode, for grids
 
 // ---- npy, npz, gz ------------------------------------------------------------------------------
 

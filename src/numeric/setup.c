@@ -21,11 +21,13 @@ __attribute__((constructor)) static void hold_blas_at_one_thread(void) {
     openblas_set_num_threads(1);
 }
 
+// The affinity mask counts, OMP_NUM_THREADS does not. Also without OpenMP: the engine has threads of its own.
 static int available_cores(void) {
 #ifdef _OPENMP
-    return omp_get_num_procs(); // honours the affinity mask, not OMP_NUM_THREADS
+    return omp_get_num_procs();
 #else
-    return 1;
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n > 0 && n < 1024 ? (int)n : 1;
 #endif
 }
 
@@ -37,16 +39,12 @@ void num_set_threads(int threads) {
 }
 
 int num_threads(void) {
-#ifdef _OPENMP
     int wanted = atomic_load(&wanted_threads);
     if (wanted > 0) return wanted;
     static atomic_int cores;
     int n = atomic_load(&cores);
     if (n == 0) atomic_store(&cores, n = available_cores());
     return n;
-#else
-    return available_cores();
-#endif
 }
 
 const char *num_blas_kernel(void) {

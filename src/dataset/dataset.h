@@ -71,6 +71,7 @@ typedef struct data_set {
     int64_t count, classes; // tokens: sequences, vocabulary size
     char **class_names;     // NULL or `classes`
     char *vocabulary;       // char-level text: characters in id order, else NULL
+    bool plain_text;        // tokens are the bytes or characters of texts, not ids that a tokeniser made
     int64_t *part[3];       // sample indices of calib, select, test
     int64_t part_count[3];
     char hash[33];            // of the files' bytes and the spec

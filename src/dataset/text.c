@@ -191,6 +191,7 @@ bool data_text_ids(const data_spec *spec, data_set *set, base_err *err) {
     }
     if (!by_char && spec->vocabulary)
         return base_fail(err, "a vocabulary is given, but level is \"byte\": bytes are their own ids");
+    set->plain_text = true;
     char_map *m = by_char ? base_alloc(sizeof *m) : NULL;
     bool ok = true;
     if (by_char) {

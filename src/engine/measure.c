@@ -158,6 +158,16 @@ static bool measure_pass(measure_run *r, engine_weights w, engine_weights refere
     return ok;
 }
 
+static void warn_of_other_ids(const model_graph *g, const data_view *view, base_job *job) {
+    const model_shape *s = model_graph_shape(g, g->output);
+    int64_t tokens = s->dim[s->ndim - 1];
+    if (!view->set->plain_text || view->set->classes == tokens) return;
+    base_log(job, BASE_WARN,
+             "%s is text in %lld bytes or characters, the network has %lld tokens: unless it was trained on these very "
+             "ids the figures mean nothing; give it an array of its own tokens",
+             view->label, (long long)view->set->classes, (long long)tokens);
+}
+
 bool engine_measure(const model *m, engine_weights w, engine_weights reference, const data_view *view,
                     base_model_row *row, base_job *job, base_err *err) {
     if (!exec_check_model(m, err) || !exec_check_view(m->graph, view, err)) return false;
@@ -167,6 +177,7 @@ bool engine_measure(const model *m, engine_weights w, engine_weights reference, 
     if (g->input_kind == DATA_TOKENS && t > g->context)
         return base_fail(err, "%s holds a sequence of %lld tokens; the network's context is %lld", view->label,
                          (long long)t, (long long)g->context);
+    if (!reference) warn_of_other_ids(g, view, job); // against a reference the model was measured before
     if (!exec_micro(g, 0, g->node_count, view->count, t, &r.micro, err)) return false;
     exec_plan plan;
     if (!exec_plan_make(&plan, g, 0, g->node_count, NULL, r.micro, t, err)) return false;

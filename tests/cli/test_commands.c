@@ -286,6 +286,17 @@ static void test_few_samples(void **state) {
     free(out);
 }
 
+// Characters numbered by another text are not the network's tokens; its own text is.
+static void test_text_of_other_ids(void **state) {
+    (void)state;
+    char *out = shell(0, support_temp_dir(),
+                      "printf 'to be or not to be that is the question\nto be or not to be\n' > t.txt && "
+                      "printf 'return { data = \"t.txt\", level = \"char\", window = 4 }' > t.lua && "
+                      "$VISE eval $TREE/data/models/text-llama.safetensors t.lua");
+    assert_non_null(strstr(out, "warning: t/test is text in 1"));
+    free(out);
+}
+
 int main(void) {
     find_program();
     const struct CMUnitTest tests[] = {
@@ -302,6 +313,7 @@ int main(void) {
         cmocka_unit_test(test_order_of_lines),
         cmocka_unit_test(test_hangup_keeps_what_is_finished),
         cmocka_unit_test(test_few_samples),
+        cmocka_unit_test(test_text_of_other_ids),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

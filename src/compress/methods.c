@@ -182,10 +182,10 @@ const compress_method compress_methods[] = {
      "SpQR (Dettmers et al., ICLR 2024, arXiv 2306.03078), with scales as floats",
      "calibration inputs; as gptq, twice"},
     {"residual-vq", "vq", "several books of vectors, each for what those before it left over",
-     "W ~ sum of book_k[code_k]: each vq step after the first codes the remainder. Two books of 2^b vectors reach nearly\n"
+     "W ~ sum of book_k[code_k]: each vq step after the first codes the remainder. Two books of 2^b vectors reach "
+     "nearly\n"
      "what one of 2^(2b) would and are far smaller. rule(\".*\", vq{dim=6, bits=1}, vq{dim=6, bits=1})",
-     "residual vector quantisation: Chen, Guan and Wang, Sensors 2010 (doi 10.3390/s101211259)",
-     "as vq, a step each"},
+     "residual vector quantisation: Chen, Guan and Wang, Sensors 2010 (doi 10.3390/s101211259)", "as vq, a step each"},
     {"rans", "code", "entropy coding of what is stored",
      "Each array of codes, bitmap bits or gaps is stored in about n times its order-0 entropy, -sum p log2 p bits a\n"
      "code; the shares p are stored with it, and nothing is coded that would not get shorter. Steps and `vise info`\n"

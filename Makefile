@@ -111,7 +111,7 @@ asan: ## the whole check under the address and undefined-behaviour sanitizers, l
 # Without OpenMP, whose run-time library the sanitizer cannot see into and reports falsely.
 THREAD_TESTS := $(if $(TEST_SRC),$(shell grep -lE 'pthread_|session/session\.h|ui/ui\.h|atomic_' $(TEST_SRC)))
 tsan: ## the tests that involve threads under the thread sanitizer
-	@TSAN_OPTIONS=exitcode=66:second_deadlock_stack=1:suppressions=$(CURDIR)/tests/check/tsan.supp $(MAKE) MODE=tsan OMP= TEST_SH= \
+	@TSAN_OPTIONS=exitcode=66:die_after_fork=0:second_deadlock_stack=1:suppressions=$(CURDIR)/tests/check/tsan.supp $(MAKE) MODE=tsan OMP= TEST_SH= \
 		TEST_SRC='$(THREAD_TESTS)' check
 
 fuzz: ## fuzz every reader with libFuzzer, FUZZ_SECONDS each (60), from tests/fuzz/corpus

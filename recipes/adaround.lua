@@ -13,7 +13,7 @@ local net  = model(arg.model or "data/models/digits-cnn.safetensors")
 local data = dataset(arg.data or default_data(net))
 
 compress(net, {
-  calibrate = data.calib:sample(math.min(samples, #data.calib), 1),
+  calibrate = data.calib:sample(samples, 1),
   rule(".*", quantize{ solver = "adaround", bits = bits, sym = false, range = "mse", iterations = iterations }),
 })
 

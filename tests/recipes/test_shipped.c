@@ -137,6 +137,9 @@ static said run_shipped(const char *name, const char *path, const char *data, in
     script_recipe *r = script_recipe_load(name, &s.err);
     if (!r) fail_msg("%s: %s", name, s.err.text);
     if (!script_recipe_set(r, "samples", "6", &s.err)) fail_msg("%s: %s", name, s.err.text);
+    // Long optimisations are cut short: that they run, and run alike, does not need them whole.
+    for (size_t i = 0; i < r->param_count; i++)
+        if (!strcmp(r->params[i].name, "iterations")) assert_true(script_recipe_set(r, "iterations", "20", &s.err));
     char *out = base_sprintf("%s/%d", support_temp_path("out"), threads);
     script_run_options o = {.model = path, .data = data, .out = out};
     base_job job = {.emit = hear, .context = &s, .start = base_now()};
@@ -173,8 +176,13 @@ static void run_all(const char *path, const char *data, bool measured) {
     assert_non_null(names);
     for (size_t i = 0; i < count; i++) {
         if (strncmp(names[i], "train-", 6) == 0) continue;
+        // The exact greedy order costs the cube of a layer's inputs for every output: on the small models only.
+        if (strcmp(names[i], "obq") == 0 && !strstr(path, "digits")) continue;
         said one = run_shipped(names[i], path, data, 1), two = run_shipped(names[i], path, data, 2);
-        if (!one.ok && !measured && strstr(one.err.text, "needs calibration data")) continue;
+        if (!one.ok && !measured &&
+            (strstr(one.err.text, "needs calibration data") || strstr(one.err.text, "there are no samples") ||
+             strstr(one.err.text, "needs the layers' inputs")))
+            continue;
         if (!one.ok || !two.ok) fail_msg("%s on %s: %s", names[i], path, one.ok ? two.err.text : one.err.text);
         check_figures(names[i], &one, measured);
         if (strcmp(one.hash, two.hash) != 0)

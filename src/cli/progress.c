@@ -73,7 +73,7 @@ static void on_begin(cli_progress *p, const base_event *e) {
 }
 
 static void on_param(cli_progress *p, const base_event *e) {
-    (void)p;
+    if (p->quiet) return;
     const base_param_row *r = e->param;
     if (r->choices[0])
         printf("  %s = %s\n", r->name, r->text);

@@ -12,10 +12,8 @@
 #include "ui/theme.h"
 #include "ui/widget.h"
 
-// The main widget of a panel: what movement keys act on, and which bindings hold.
-typedef enum ui_widget_kind { UI_W_NONE, UI_W_TABLE, UI_W_LOG, UI_W_PARAMS, UI_W_CHART, UI_W_KINDS } ui_widget_kind;
-
 enum { UI_MAX_PIECES = 8 }; // pieces of a panel inside each other
+enum { UI_MAX_TABS = 12 };
 
 typedef struct ui_view {
     char *path, name[32], title[40], note[64];
@@ -23,10 +21,20 @@ typedef struct ui_view {
     char error[1024]; // why it is not drawn; "" when all is well
     ui_slot slot;
     double order;
-    ui_scroll scroll;        // of its main widget
-    ui_widget_kind widget;   // as last drawn
+    uint32_t tabs;    // a bit a tab it stands on
+    ui_scroll scroll; // of its main widget
+    ui_rect inside;   // of its panel, as last drawn
+    // Its main widget as last drawn: what movement keys act on and which bindings hold: "table", "log", "params",
+    // "chart", or one of a part's; "" none.
+    const char *widget;
     const ui_source *source; // its rows, NULL when it has none
 } ui_view;
+
+// A tab: the panels that stand together on the screen.
+typedef struct ui_tab {
+    char title[24];
+    int focus; // the view that had the focus, -1: none yet
+} ui_tab;
 
 typedef enum ui_popup { UI_NO_POPUP, UI_HELP, UI_METHOD, UI_RECIPES, UI_CONFIRM_QUIT } ui_popup;
 
@@ -56,6 +64,9 @@ typedef struct ui_app {
     int width, height;
     ui_view views[UI_MAX_VIEWS];
     int view_count, focus;
+    ui_tab tabs[UI_MAX_TABS];
+    int tab_count, tab;
+    int tab_x[UI_MAX_TABS], tab_end[UI_MAX_TABS]; // columns in the title bar, as last drawn; 0: not there
     bool zoom;
     // The view being drawn, and the pieces of its panel: widgets draw into the innermost.
     ui_view *drawing;
@@ -85,7 +96,8 @@ typedef struct ui_app {
     session_queue *queue;
     session_job *job;
     session_recorder *recorder;
-    struct ui_work *work; // what the job thread reads
+    struct ui_work *work;   // what the job thread reads
+    struct ui_tasks *tasks; // work beside the job, see task.h
     ui_inputs inputs;
 
     bool dirty, quit, mark_wanted, quit_now;
@@ -98,7 +110,10 @@ double ui_now(const ui_app *app);
 void ui_say(ui_app *app, ui_style style, const char *fmt, ...) BASE_PRINTF(3, 4);
 // The scroll position that movement acts on: the popup's, or the focused panel's.
 ui_scroll *ui_active_scroll(ui_app *app);
-const char *ui_context(const ui_app *app); // which bindings hold: "help", "recipes", "params", "chart", ...
+// Which bindings hold, most particular first: the popup's ("help", "recipes"); else the view's name ("layers") and its
+// main widget ("table", "params"). Index from 0; NULL after the last.
+const char *ui_context(const ui_app *app, int index);
+bool ui_context_has(const ui_app *app, const char *context);
 
 // views.c: the panels
 void ui_views_open(ui_app *app);
@@ -106,11 +121,11 @@ void ui_views_close(ui_app *app);
 void ui_views_reload(ui_app *app);
 void ui_view_draw(ui_app *app, int index, ui_area area);
 bool ui_view_key(ui_app *app, const char *key);        // true: the view took it
-int ui_view_find(const ui_app *app, const char *name); // by name or number from 1, -1
-// host.c: what a view may call
-extern const script_function ui_host_functions[];
-extern const size_t ui_host_function_count;
-
+int ui_view_find(const ui_app *app, const char *name); // by name, -1
+void ui_view_focus(ui_app *app, int index);            // on the tab it stands on
+bool ui_view_here(const ui_app *app, int index);       // it stands on the tab that is shown
+int ui_tab_find(const ui_app *app, const char *name);  // by name, its beginning, or number from 1; -1
+void ui_tab_go(ui_app *app, int tab);
 // draw.c
 void ui_frame(ui_app *app);   // lay out, draw everything, send what changed
 void ui_compose(ui_app *app); // the same without sending: what panels offer to the keys is up to date again
@@ -136,6 +151,7 @@ void ui_runner_close(ui_app *app);
 bool ui_recipe_open(ui_app *app, const char *name, base_err *err);
 bool ui_param_set(ui_app *app, const char *name, const char *value, base_err *err);
 bool ui_run_start(ui_app *app, base_err *err);
+_Noreturn void ui_leave_now(void);  // without waiting for threads that do not stop
 void ui_inspect_start(ui_app *app); // list the layers of the model before any run
 void ui_run_cancel(ui_app *app);
 bool ui_events_drain(ui_app *app); // true: something came
@@ -151,8 +167,6 @@ typedef struct ui_command {
     // Offers the palette what the argument may be. May be NULL.
     void (*offer)(ui_app *app, const char *typed);
 } ui_command;
-extern const ui_command ui_commands[];
-extern const size_t ui_command_count;
 const ui_command *ui_command_find(const char *name);
 void ui_command_run(ui_app *app, const char *line); // "recipe w8"; errors go to the status row
 
@@ -172,13 +186,12 @@ typedef struct ui_binding {
     const char *key, *command, *context; // context NULL: everywhere
     const char *hint;                    // in the line of keys at the bottom; NULL: not there
 } ui_binding;
-extern const ui_binding ui_bindings[];
-extern const size_t ui_binding_count;
 const char *ui_key_name(int key, char out[16]); // "j", "C-l", "Tab", "PgDn"
 int ui_key_parse(const char *name);             // UI_KEY_NONE: no such key
 // All keys that run a command, "z", "j Down".
 char *ui_command_keys(const ui_app *app, const ui_command *command, char *out, size_t size);
-const ui_binding *ui_binding_find(const char *key, const char *context);
+const ui_binding *ui_binding_find(const char *key, const char *context); // in that context alone; NULL: everywhere
+const ui_binding *ui_binding_here(const ui_app *app, const char *key);   // what the key does now, NULL: nothing
 void ui_key_press(ui_app *app, int key);
 void ui_mouse_press(ui_app *app, const ui_mouse *mouse);
 

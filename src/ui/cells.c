@@ -15,7 +15,7 @@ void ui_grid_resize(ui_grid *g, int w, int h) {
 }
 
 void ui_grid_clear(ui_grid *g) {
-    for (int i = 0; i < g->w * g->h; i++) g->cells[i] = (ui_cell){' ', UI_NORMAL, 0};
+    for (int i = 0; i < g->w * g->h; i++) g->cells[i] = (ui_cell){.ch = ' ', .style = UI_NORMAL};
 }
 
 void ui_grid_free(ui_grid *g) {
@@ -128,8 +128,15 @@ void ui_char(ui_area a, int x, int y, ui_style style, uint32_t ch) {
     } else if (wide == 2 && x + 1 >= a.r.w) {
         ch = ' ';
     }
-    *c = (ui_cell){ch, (uint8_t)style, c->reverse};
-    if (wide == 2 && x + 1 < a.r.w) c[1] = (ui_cell){a.grid->ascii ? '?' : 0, (uint8_t)style, c->reverse};
+    *c = (ui_cell){.ch = ch, .style = (uint8_t)style, .reverse = c->reverse};
+    if (wide == 2 && x + 1 < a.r.w)
+        c[1] = (ui_cell){.ch = a.grid->ascii ? '?' : 0, .style = (uint8_t)style, .reverse = c->reverse};
+}
+
+void ui_paint(ui_area a, int x, int y, uint32_t ch, int32_t fg, int32_t bg) {
+    ui_cell *c = cell_at(a, x, y);
+    ui_char(a, x, y, UI_PAINTED, ch);
+    if (c) c->fg = fg, c->bg = bg;
 }
 
 static int text_columns(const char *text) {

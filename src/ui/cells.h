@@ -29,11 +29,13 @@ typedef enum ui_style {
     UI_PROMPT_BAD,
     UI_MARK,                           // + 0..UI_MARK_COUNT-1: one run in a chart
     UI_RAMP = UI_MARK + UI_MARK_COUNT, // + 0..UI_RAMP_COUNT-1: low to high
-    UI_STYLES = UI_RAMP + UI_RAMP_COUNT
+    UI_STYLES = UI_RAMP + UI_RAMP_COUNT,
+    UI_PAINTED = UI_STYLES // colours of its own: heatmaps and images; never in a theme
 } ui_style;
 
 typedef struct ui_cell {
-    uint32_t ch; // 0: the right half of a wide character
+    uint32_t ch;    // 0: the right half of a wide character
+    int32_t fg, bg; // 0xRRGGBB of a painted cell, -1: the terminal's own
     uint8_t style;
     uint8_t reverse; // the cursor's row
 } ui_cell;
@@ -68,6 +70,9 @@ int ui_putf(ui_area a, int x, int y, ui_style style, const char *fmt, ...) BASE_
 // In exactly `width` columns: padded, or cut with a visible mark.
 int ui_fit(ui_area a, int x, int y, int width, ui_align align, ui_style style, const char *text);
 void ui_char(ui_area a, int x, int y, ui_style style, uint32_t ch);
+// A cell with colours of its own, 0xRRGGBB or -1 for the terminal's. What it says must also be in the character where
+// there are fewer than 256 colours (ui_theme_depth).
+void ui_paint(ui_area a, int x, int y, uint32_t ch, int32_t fg, int32_t bg);
 void ui_fill(ui_area a, int x, int y, int w, int h, ui_style style, uint32_t ch);
 void ui_reverse(ui_area a, int x, int y, int w);
 // Text over several lines, broken at spaces; returns the lines used (also when they do not fit).

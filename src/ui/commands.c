@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ui/app.h"
+#include "ui/part.h"
 
 // ---- moving ------------------------------------------------------------------------------------
 
@@ -16,10 +16,6 @@ static int page_of(ui_app *app) {
     const ui_scroll *s = ui_active_scroll(app);
     return s && s->page > 1 ? s->page - 1 : 1;
 }
-#define ON(name) static bool name(ui_app *app, const char *argument, base_err *err)
-#define OFFER(name) static void name(ui_app *app, const char *typed)
-#define UNUSED (void)app, (void)argument, (void)err
-
 ON(on_up) {
     UNUSED;
     return move_by(app, -1);
@@ -50,16 +46,20 @@ static bool shown(const ui_app *app, int view) {
 }
 
 static void focus_step(ui_app *app, int direction) {
-    if (app->view_count) app->focus = (app->focus + direction + app->view_count) % app->view_count;
+    int i = app->focus;
+    do {
+        i = (i + direction + app->view_count) % app->view_count;
+    } while (i != app->focus && !ui_view_here(app, i));
+    app->focus = i;
 }
 ON(on_next) {
     UNUSED;
-    focus_step(app, 1);
+    if (app->view_count) focus_step(app, 1);
     return true;
 }
 ON(on_previous) {
     UNUSED;
-    focus_step(app, -1);
+    if (app->view_count) focus_step(app, -1);
     return true;
 }
 
@@ -90,8 +90,30 @@ ON(on_right) {
 ON(on_view) {
     int i = ui_view_find(app, argument);
     if (i < 0) return base_fail(err, "there is no view \"%s\"", argument);
-    app->focus = i;
+    ui_view_focus(app, i);
     return true;
+}
+ON(on_tab) {
+    int i = ui_tab_find(app, argument);
+    if (i < 0) return base_fail(err, "there is no tab \"%s\"; there are %d", argument, app->tab_count);
+    ui_tab_go(app, i);
+    return true;
+}
+OFFER(tab_offer) {
+    (void)typed;
+    for (int i = 0; i < app->tab_count; i++) ui_palette_offer(&app->palette, app->tabs[i].title, NULL);
+}
+static bool tab_step(ui_app *app, int direction) {
+    if (app->tab_count) ui_tab_go(app, (app->tab + direction + app->tab_count) % app->tab_count);
+    return true;
+}
+ON(on_next_tab) {
+    UNUSED;
+    return tab_step(app, 1);
+}
+ON(on_previous_tab) {
+    UNUSED;
+    return tab_step(app, -1);
 }
 OFFER(view_offer) {
     (void)typed;
@@ -102,7 +124,7 @@ ON(on_layer) {
         if (strcmp(app->state.layers[i].row.name, argument) != 0) continue;
         for (int v = 0; v < app->view_count; v++) {
             if (!app->views[v].source || strcmp(app->views[v].source->name, "layers") != 0) continue;
-            app->focus = v;
+            ui_view_focus(app, v);
             ui_scroll_to(&app->views[v].scroll, i);
             return true;
         }
@@ -192,7 +214,7 @@ ON(on_data) {
 // ---- params ------------------------------------------------------------------------------------
 
 static base_param_row *param_here(ui_app *app) {
-    if (!app->view_count || app->views[app->focus].widget != UI_W_PARAMS) return NULL;
+    if (!app->view_count || strcmp(app->views[app->focus].widget, "params") != 0) return NULL;
     int i = app->views[app->focus].scroll.cursor;
     return i < app->state.param_count ? &app->state.params[i] : NULL;
 }
@@ -406,45 +428,6 @@ ON(on_reload) {
     if (ok) ui_say(app, UI_NORMAL, "Views and recipe were read again.");
     return ok;
 }
-static bool saved(ui_app *app, bool ok, const char *what, const char *path) {
-    if (ok) ui_say(app, UI_GOOD, "Saved %s in %s.", what, path);
-    return ok;
-}
-// A path as people type it; caller frees.
-static char *file_named(const char *argument, base_err *err) {
-    const char *home = getenv("HOME");
-    if (!argument[0]) base_fail(err, "a file name was expected");
-    return !argument[0]                                       ? NULL
-           : argument[0] == '~' && argument[1] == '/' && home ? base_sprintf("%s%s", home, argument + 1)
-                                                              : base_strdup(argument);
-}
-ON(on_save) {
-    char *path = file_named(argument, err);
-    if (!path) return false;
-    bool picture = strcmp(base_extension(path), ".svg") == 0;
-    bool ok = picture ? ui_save_svg(app, true, path, err) : ui_save_text(app, true, path, err);
-    saved(app, ok, picture ? "a picture of this screen" : "this screen as text", path);
-    free(path);
-    return ok;
-}
-ON(on_save_text) {
-    char *path = file_named(argument, err);
-    bool ok = path && saved(app, ui_save_text(app, false, path, err), "this panel as text", path);
-    free(path);
-    return ok;
-}
-ON(on_save_svg) {
-    char *path = file_named(argument, err);
-    bool ok = path && saved(app, ui_save_svg(app, false, path, err), "a picture of this panel", path);
-    free(path);
-    return ok;
-}
-ON(on_save_csv) {
-    char *path = file_named(argument, err);
-    bool ok = path && saved(app, ui_save_csv(app, path, err), "the rows of this panel", path);
-    free(path);
-    return ok;
-}
 ON(on_mark) {
     UNUSED;
     app->mark_wanted = true;
@@ -488,7 +471,7 @@ ON(on_no) {
     return true;
 }
 
-const ui_command ui_commands[] = {
+static const ui_command commands[] = {
     {"run", "", "run the recipe with these params", on_run, needs_no_run, NULL},
     {"stop", "", "stop the run, keep the layers that are finished", on_stop, needs_run, NULL},
     {"recipe", "[NAME]", "open a recipe: a shipped one by name, or a file", on_recipe, needs_no_run, recipe_offer},
@@ -501,7 +484,10 @@ const ui_command ui_commands[] = {
     {"less", "", "the param under the cursor one step down", on_less, NULL, NULL},
     {"more", "", "the param under the cursor one step up", on_more, NULL, NULL},
     {"reset", "", "params back to the recipe's own values", on_reset, NULL, NULL},
-    {"view", "NAME", "go to a panel by name or number", on_view, NULL, view_offer},
+    {"tab", "NAME", "go to a tab by name or number", on_tab, NULL, tab_offer},
+    {"next-tab", "", "go to the next tab", on_next_tab, NULL, NULL},
+    {"previous-tab", "", "go to the tab before", on_previous_tab, NULL, NULL},
+    {"view", "NAME", "go to a panel by the name of its file", on_view, NULL, view_offer},
     {"layer", "NAME", "go to a layer", on_layer, NULL, layer_offer},
     {"next", "", "go to the next panel", on_next, NULL, NULL},
     {"previous", "", "go to the panel before", on_previous, NULL, NULL},
@@ -531,32 +517,26 @@ const ui_command ui_commands[] = {
     {"no", "", "close the question and go on", on_no, NULL, NULL},
     {"theme", "[NAME]", "colours from lua/themes, your own folder of themes, or a file", on_theme, NULL, theme_offer},
     {"dots", "KIND", "draw charts with braille, block or ascii characters", on_dots, NULL, dots_offer},
-    {"save", "FILE", "save the whole screen, as a picture when the name ends in .svg, else as text", on_save, NULL,
-     NULL},
-    {"save-text", "FILE", "save this panel as text", on_save_text, NULL, NULL},
-    {"save-svg", "FILE", "save this panel as a picture (SVG) in the colours of the theme", on_save_svg, NULL, NULL},
-    {"save-csv", "FILE", "save all rows and fields behind this panel as CSV", on_save_csv, NULL, NULL},
     {"reload", "", "read the views and the recipe from their files again", on_reload, needs_no_run, NULL},
     {"redraw", "", "draw the whole screen again", on_redraw, NULL, NULL},
     {"suspend", "", "give the terminal back to the shell; fg returns", on_suspend, NULL, NULL},
     {"mark", "", "tell a driving program that the screen is up to date (an invisible OSC 777)", on_mark, NULL, NULL},
     {"quit", "", "leave; asks when a run is going", on_quit, NULL, NULL},
 };
-const size_t ui_command_count = sizeof ui_commands / sizeof *ui_commands;
+const ui_part ui_part_commands = {
+    .name = "commands", .commands = commands, .command_count = sizeof commands / sizeof *commands};
 
 const ui_command *ui_command_find(const char *name) {
-    for (size_t i = 0; i < ui_command_count; i++)
-        if (strcmp(ui_commands[i].name, name) == 0) return &ui_commands[i];
+    const ui_command *c;
+    for (size_t i = 0; (c = ui_command_at(i)); i++)
+        if (strcmp(c->name, name) == 0) return c;
     return NULL;
 }
 
 static void say_unknown(ui_app *app, const char *name) {
-    const char *names[64];
+    const char *names[256];
     size_t count = 0;
-    while (count < ui_command_count && count < 64) {
-        names[count] = ui_commands[count].name;
-        count++;
-    }
+    for (const ui_command *c; count < 256 && (c = ui_command_at(count)); count++) names[count] = c->name;
     const char *near = base_nearest(name, names, count);
     ui_say(app, UI_BAD, "There is no command \"%s\"%s%s%s; ? lists them.", name, near ? "; did you mean \"" : "",
            near ? near : "", near ? "\"" : "");

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ui/app.h"
+#include "ui/part.h"
 
 static void draw_too_small(ui_app *app) {
     char text[64];
@@ -15,19 +15,30 @@ static void draw_too_small(ui_app *app) {
 
 // ---- bars --------------------------------------------------------------------------------------
 
-// The panels by number at the right of the title bar; on a narrow screen only those that have no room below.
+// The tabs by number at the right of the title bar, with their names where there is room, after them the panels of this
+// tab that have none below.
 static int draw_tabs(ui_app *app, ui_area a) {
-    bool wide = a.r.w >= 100;
-    int width = 0;
-    for (int i = 0; i < app->view_count; i++)
-        if (wide || app->layout.panel[i].w == 0) width += base_columns(app->views[i].title) + 5;
-    if (width == 0 || width + 30 > a.r.w) return 0;
-    int x = a.r.w - width;
-    for (int i = 0; i < app->view_count; i++) {
-        bool here = i == app->focus, hidden = app->layout.panel[i].w == 0;
-        if (!wide && !hidden) continue;
-        x = ui_putf(a, x, 0, here ? UI_BAR_STRONG : UI_BAR, "%s%d %s", hidden ? "+" : " ", i + 1, app->views[i].title) +
-            2;
+    char text[UI_MAX_TABS][40], hidden[200] = "";
+    int names = 0, width = 0;
+    for (int i = 0; i < app->tab_count; i++) names += base_columns(app->tabs[i].title) + 4;
+    bool wide = names + 44 <= a.r.w;
+    for (int i = 0; i < app->tab_count; i++) {
+        bool named = wide || i == app->tab;
+        snprintf(text[i], sizeof text[i], named ? " %d %s " : " %d", i + 1, app->tabs[i].title);
+        width += base_columns(text[i]);
+    }
+    for (int i = 0; i < app->view_count && !app->zoom; i++)
+        if (ui_view_here(app, i) && app->layout.panel[i].w == 0 && strlen(hidden) + 40 < sizeof hidden)
+            snprintf(hidden + strlen(hidden), sizeof hidden - strlen(hidden), "+%s ", app->views[i].title);
+    if (width + base_columns(hidden) + 30 > a.r.w) hidden[0] = 0;
+    if (app->tab_count < 2 && !hidden[0]) return 0;
+    width += base_columns(hidden) + 1;
+    if (width + 16 > a.r.w) return 0;
+    int x = ui_put(a, a.r.w - width, 0, UI_BAR, hidden);
+    for (int i = 0; i < app->tab_count; i++) {
+        app->tab_x[i] = x;
+        x = ui_put(a, x, 0, i == app->tab ? UI_BAR_STRONG : UI_BAR, text[i]);
+        app->tab_end[i] = x;
     }
     return width + 1;
 }
@@ -73,7 +84,6 @@ static int draw_hint(ui_area a, int x, const ui_binding *b) {
 
 static void draw_keys(ui_app *app) {
     ui_area a = ui_grid_area(&app->grid, app->layout.keys);
-    const char *context = ui_context(app);
     bool running = app->state.job == UI_RUNNING, alone = app->popup != UI_NO_POPUP;
     int x = 1;
     if (app->prompt.kind != UI_PROMPT_NONE) {
@@ -83,14 +93,14 @@ static void draw_keys(ui_app *app) {
                                                     : "Tab completes  C-n C-p walk  Up Down earlier lines  Esc leaves");
         return;
     }
+    const ui_binding *b;
     for (int pass = 0; pass < 3; pass++)
-        for (size_t i = 0; i < ui_binding_count; i++) {
-            const ui_binding *b = &ui_bindings[i];
+        for (size_t i = 0; (b = ui_binding_at(i)); i++) {
             if (!b->hint) continue;
             bool mine = pass == 0   ? running && !alone && b->context && strcmp(b->context, "running") == 0
-                        : pass == 1 ? b->context && context && strcmp(b->context, context) == 0
+                        : pass == 1 ? b->context && ui_context_has(app, b->context)
                                     : !b->context && !alone && !(running && strcmp(b->command, "run") == 0);
-            if (mine) x = draw_hint(a, x, b);
+            if (mine && (pass == 0 || ui_binding_here(app, b->key) == b)) x = draw_hint(a, x, b);
         }
 }
 
@@ -206,7 +216,10 @@ static void draw_palette(ui_app *app) {
 
 static void draw_all(ui_app *app, int *cursor_x, int *cursor_y) {
     ui_slot slots[UI_MAX_VIEWS];
-    for (int i = 0; i < app->view_count; i++) slots[i] = app->views[i].slot;
+    for (int i = 0; i < app->view_count; i++) {
+        slots[i] = app->views[i].slot;
+        slots[i].away = !ui_view_here(app, i);
+    }
     ui_layout_make(&app->layout, app->width, app->height, slots, app->view_count, app->focus, app->zoom);
     if (app->layout.too_small) {
         draw_too_small(app);

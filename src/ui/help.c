@@ -2,22 +2,23 @@
 // everywhere, then what can be typed after a colon.
 #include <string.h>
 
-#include "ui/app.h"
+#include "ui/part.h"
 
 enum { HANG = 39 }; // columns before the words of a key's line
 
 // Two rows that are one in the help: the same command in the same context, whatever its argument (1 to 9: "view").
 static bool same_line(const ui_binding *a, const ui_binding *b) {
     size_t n = strcspn(a->command, " ");
-    return a->context == b->context && n == strcspn(b->command, " ") && strncmp(a->command, b->command, n) == 0;
+    bool place = a->context && b->context ? strcmp(a->context, b->context) == 0 : a->context == b->context;
+    return place && n == strcspn(b->command, " ") && strncmp(a->command, b->command, n) == 0;
 }
 
 // All keys of one command in one context, "j Down".
 static void keys_of(const ui_binding *first, char *out, size_t size) {
     size_t used = 0;
     out[0] = 0;
-    for (size_t i = 0; i < ui_binding_count && used + 1 < size; i++) {
-        const ui_binding *b = &ui_bindings[i];
+    const ui_binding *b;
+    for (size_t i = 0; (b = ui_binding_at(i)) && used + 1 < size; i++) {
         if (!same_line(b, first)) continue;
         int n = snprintf(out + used, size - used, "%s%s", used ? " " : "", b->key);
         used += n > 0 ? (size_t)n : 0;
@@ -25,7 +26,8 @@ static void keys_of(const ui_binding *first, char *out, size_t size) {
 }
 
 static bool is_first(const ui_binding *b) {
-    for (const ui_binding *a = ui_bindings; a < b; a++)
+    const ui_binding *a;
+    for (size_t i = 0; (a = ui_binding_at(i)) && a != b; i++)
         if (same_line(a, b)) return false;
     return true;
 }
@@ -40,8 +42,8 @@ static void binding_line(const ui_binding *b, char *text, size_t size) {
 
 static void bindings_of(ui_page *p, const char *context) {
     char text[256];
-    for (size_t i = 0; i < ui_binding_count; i++) {
-        const ui_binding *b = &ui_bindings[i];
+    const ui_binding *b;
+    for (size_t i = 0; (b = ui_binding_at(i)); i++) {
         bool mine = context ? b->context && strcmp(b->context, context) == 0 : !b->context;
         if (!mine || !is_first(b)) continue;
         binding_line(b, text, sizeof text);
@@ -50,46 +52,46 @@ static void bindings_of(ui_page *p, const char *context) {
 }
 
 static bool has_bindings(const char *context) {
-    for (size_t i = 0; i < ui_binding_count; i++)
-        if (ui_bindings[i].context && strcmp(ui_bindings[i].context, context) == 0) return true;
+    const ui_binding *b;
+    for (size_t i = 0; (b = ui_binding_at(i)); i++)
+        if (b->context && strcmp(b->context, context) == 0) return true;
     return false;
+}
+
+// What the panel in focus is for, and its keys.
+static void here(const ui_app *app, ui_page *p) {
+    char text[64];
+    const ui_view *v = &app->views[app->focus];
+    const char *about = v->lua ? script_view_text(v->lua, "help") : NULL;
+    bool keys = has_bindings(v->name) || has_bindings(v->widget);
+    snprintf(text, sizeof text, "This panel: %s", v->title);
+    if (about || keys) ui_page_add(p, UI_HEADING_HERE, 0, text);
+    if (about) ui_page_add(p, UI_NORMAL, 2, about);
+    bindings_of(p, v->name);
+    if (strcmp(v->name, v->widget) != 0) bindings_of(p, v->widget);
+    if (about || keys) ui_page_add(p, UI_NORMAL, 0, "");
 }
 
 void ui_help_page(const ui_app *app, ui_page *p) {
     char text[400];
-    static const char *const widgets[UI_W_KINDS] = {"", "table", "log", "params", "chart"};
-    static const struct {
-        const char *context, *title;
-    } places[] = {{"params", "Keys on params"},
-                  {"chart", "Keys on a chart"},
-                  {"running", "Keys while a run is going"},
-                  {"recipes", "Keys in the list of recipes"},
-                  {"help", "Keys on a page like this"},
-                  {"quit", "Keys at the question before quitting"}};
-    if (app->view_count) {
-        const ui_view *v = &app->views[app->focus];
-        const char *about = v->lua ? script_view_text(v->lua, "help") : NULL;
-        bool keys = has_bindings(widgets[v->widget]);
-        snprintf(text, sizeof text, "This panel: %s", v->title);
-        if (about || keys) ui_page_add(p, UI_HEADING_HERE, 0, text);
-        if (about) ui_page_add(p, UI_NORMAL, 2, about);
-        if (keys) bindings_of(p, widgets[v->widget]);
-        if (about || keys) ui_page_add(p, UI_NORMAL, 0, "");
-    }
+    if (app->view_count) here(app, p);
     ui_page_add(p, UI_HEADING_HERE, 0, "Keys everywhere");
     bindings_of(p, NULL);
     ui_page_add(p, UI_NORMAL, 0, "");
-    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
-        if (app->view_count && strcmp(places[i].context, widgets[app->views[app->focus].widget]) == 0) continue;
-        ui_page_add(p, UI_HEADING_HERE, 0, places[i].title);
-        bindings_of(p, places[i].context);
-        ui_page_add(p, UI_NORMAL, 0, "");
-    }
+    for (size_t i = 0; i < ui_part_count; i++)
+        for (const ui_place *place = ui_parts[i]->places; place && place->context; place++) {
+            const ui_view *v = app->view_count ? &app->views[app->focus] : NULL;
+            if (v && (strcmp(place->context, v->name) == 0 || strcmp(place->context, v->widget) == 0)) continue;
+            ui_page_add(p, UI_HEADING_HERE, 0, place->title);
+            bindings_of(p, place->context);
+            ui_page_add(p, UI_NORMAL, 0, "");
+        }
     ui_page_add(p, UI_HEADING_HERE, 2, "Commands, typed after : (Tab completes, arrows bring back earlier lines)");
-    for (size_t i = 0; i < ui_command_count; i++) {
+    const ui_command *c;
+    for (size_t i = 0; (c = ui_command_at(i)); i++) {
         char name[64];
-        snprintf(name, sizeof name, "%s %s", ui_commands[i].name, ui_commands[i].args);
-        snprintf(text, sizeof text, "  %-22s %s", name, ui_commands[i].help);
+        snprintf(name, sizeof name, "%s %s", c->name, c->args);
+        snprintf(text, sizeof text, "  %-22s %s", name, c->help);
         ui_page_add(p, UI_NORMAL, 25, text);
     }
 }

@@ -4,19 +4,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ui/app.h"
-
-#define HOST(name) static bool name(void *context, script_call *c, base_err *err)
-#define APP ui_app *app = context
+#include "ui/host.h"
 
 // ---- space -------------------------------------------------------------------------------------
 
-static bool in_draw(const ui_app *app, base_err *err) {
+bool ui_host_drawing(const ui_app *app, base_err *err) {
     return app->drawing || base_fail(err, "this ui function draws, so it can be called in draw() only");
 }
 
 // All that is left of the innermost piece.
-static ui_area take(ui_app *app) {
+ui_area ui_host_take(ui_app *app) {
     ui_area *a = &app->piece[app->depth], all = *a;
     a->r.y += a->r.h;
     a->r.h = 0;
@@ -24,7 +21,7 @@ static ui_area take(ui_app *app) {
 }
 
 // Rows off its top.
-static ui_area take_rows(ui_app *app, int rows) {
+ui_area ui_host_take_rows(ui_app *app, int rows) {
     ui_area *a = &app->piece[app->depth], part = ui_sub(*a, 0, 0, a->r.w, rows);
     a->r.y += part.r.h;
     a->r.h -= part.r.h;
@@ -34,7 +31,7 @@ static ui_area take_rows(ui_app *app, int rows) {
 // Cut a piece off a side of the innermost one and go into it.
 static bool cut(ui_app *app, script_call *c, int side, base_err *err) {
     double n;
-    if (!in_draw(app, err)) return false;
+    if (!ui_host_drawing(app, err)) return false;
     if (!script_arg_number(c, 0, &n) || !(n >= 0))
         return base_fail(err, "a number of rows or columns from 0 was expected");
     if (app->depth + 1 >= UI_MAX_PIECES)
@@ -68,7 +65,7 @@ HOST(h_right) {
 HOST(h_rest) {
     APP;
     (void)c;
-    if (!in_draw(app, err)) return false;
+    if (!ui_host_drawing(app, err)) return false;
     if (app->depth == 0) return base_fail(err, "ui.rest() without a ui.top, bottom, left or right before it");
     app->depth--;
     return true;
@@ -76,7 +73,7 @@ HOST(h_rest) {
 
 HOST(h_size) {
     APP;
-    if (!in_draw(app, err)) return false;
+    if (!ui_host_drawing(app, err)) return false;
     script_push_number(c, app->piece[app->depth].r.w);
     script_push_number(c, app->piece[app->depth].r.h);
     return true;
@@ -84,7 +81,7 @@ HOST(h_size) {
 
 // ---- words -------------------------------------------------------------------------------------
 
-static bool style_of(const char *name, ui_style *style, base_err *err) {
+bool ui_host_style(const char *name, ui_style *style, base_err *err) {
     static const struct {
         const char *name;
         ui_style style;
@@ -106,7 +103,7 @@ static bool style_of(const char *name, ui_style *style, base_err *err) {
     return base_fail(err, "there is no style \"%s\"%s%s", name, near ? ", did you mean " : "", near ? near : "");
 }
 
-static bool align_of(const char *name, ui_align *align, base_err *err) {
+bool ui_host_align(const char *name, ui_align *align, base_err *err) {
     *align = UI_LEFT;
     if (!name || strcmp(name, "left") == 0) return true;
     if (strcmp(name, "right") == 0)
@@ -120,7 +117,7 @@ static bool align_of(const char *name, ui_align *align, base_err *err) {
     return true;
 }
 
-static bool as_of(const char *name, ui_as otherwise, ui_as *as, base_err *err) {
+bool ui_host_as(const char *name, ui_as otherwise, ui_as *as, base_err *err) {
     *as = otherwise;
     if (!name || ui_as_find(name, as)) return true;
     return base_fail(
@@ -128,13 +125,17 @@ static bool as_of(const char *name, ui_as otherwise, ui_as *as, base_err *err) {
         name);
 }
 
-static bool source_of(const char *name, const ui_source **source, base_err *err) {
+bool ui_host_source(const char *name, const ui_source **source, base_err *err) {
     *source = name ? ui_source_find(name) : NULL;
     if (*source) return true;
-    return base_fail(err, "source \"%s\" is not one of layers, runs, params, recipes, log", name ? name : "");
+    char names[256] = "";
+    const ui_source *s;
+    for (size_t i = 0, n = 0; (s = ui_source_at(i)) && n < sizeof names; i++)
+        n += (size_t)snprintf(names + n, sizeof names - n, "%s%s", i ? ", " : "", s->name);
+    return base_fail(err, "source \"%s\" is not one of %s", name ? name : "", names);
 }
 
-static bool field_of(const ui_source *source, const char *name, const base_field **f, base_err *err) {
+bool ui_host_field(const ui_source *source, const char *name, const base_field **f, base_err *err) {
     *f = name ? ui_source_field(source, name) : NULL;
     return *f || base_fail(err, "%s has no field \"%s\"", source->name, name ? name : "");
 }
@@ -144,21 +145,21 @@ static bool field_of(const ui_source *source, const char *name, const base_field
 // ui.text("words") or ui.text{text=, style=}: wrapped over the rows it needs.
 HOST(h_text) {
     APP;
-    if (!in_draw(app, err)) return false;
+    if (!ui_host_drawing(app, err)) return false;
     ui_style style = UI_NORMAL;
     const char *text = script_arg_text(c, 0);
     if (!text) text = script_field_text(c, 0, "text");
     if (!text) return base_fail(err, "ui.text takes a text or {text=...}");
-    if (!style_of(script_field_text(c, 0, "style"), &style, err)) return false;
-    take_rows(app, ui_wrap(app->piece[app->depth], 0, style, text));
+    if (!ui_host_style(script_field_text(c, 0, "style"), &style, err)) return false;
+    ui_host_take_rows(app, ui_wrap(app->piece[app->depth], 0, style, text));
     return true;
 }
 
 // ui.row{ {text=, width=, style=, align=}, ... }: one row of cells; a cell without a width is as wide as its text.
 HOST(h_row) {
     APP;
-    if (!in_draw(app, err)) return false;
-    ui_area a = take_rows(app, 1);
+    if (!ui_host_drawing(app, err)) return false;
+    ui_area a = ui_host_take_rows(app, 1);
     int count = script_list_count(c, 0, NULL), x = 0;
     for (int i = 1; i <= count; i++) {
         ui_style style = UI_NORMAL;
@@ -166,8 +167,8 @@ HOST(h_row) {
         double width;
         const char *text = script_list_text(c, 0, NULL, i, "text");
         if (!text) text = "";
-        if (!style_of(script_list_text(c, 0, NULL, i, "style"), &style, err)) return false;
-        if (!align_of(script_list_text(c, 0, NULL, i, "align"), &align, err)) return false;
+        if (!ui_host_style(script_list_text(c, 0, NULL, i, "style"), &style, err)) return false;
+        if (!ui_host_align(script_list_text(c, 0, NULL, i, "align"), &align, err)) return false;
         bool fixed = script_list_number(c, 0, NULL, i, "width", &width) && width >= 0 && width < 1000;
         x = fixed
                 ? ui_fit(a, x, 0, (int)width, align, style, text)
@@ -180,15 +181,15 @@ HOST(h_row) {
 HOST(h_gap) {
     APP;
     (void)c;
-    if (!in_draw(app, err)) return false;
-    take_rows(app, 1);
+    if (!ui_host_drawing(app, err)) return false;
+    ui_host_take_rows(app, 1);
     return true;
 }
 
 HOST(h_note) {
     APP;
     const char *text = script_arg_text(c, 0);
-    if (!in_draw(app, err)) return false;
+    if (!ui_host_drawing(app, err)) return false;
     if (!text) return base_fail(err, "ui.note takes a text");
     snprintf(app->drawing->note, sizeof app->drawing->note, "%s", text);
     return true;
@@ -196,12 +197,12 @@ HOST(h_note) {
 
 // ---- widgets -----------------------------------------------------------------------------------
 
-static ui_look look_of(ui_app *app, ui_widget_kind kind, const ui_source *source) {
+ui_look ui_host_look(ui_app *app, const char *widget, const ui_source *source) {
     ui_view *v = app->drawing;
     // The first widget with a cursor is the panel's main one; it gets the keys.
     static ui_scroll nobody;
-    bool main = v->widget == UI_W_NONE;
-    if (main) v->widget = kind, v->source = source;
+    bool main = !v->widget[0];
+    if (main) v->widget = widget, v->source = source;
     nobody = (ui_scroll){0};
     bool focused = main && app->view_count && v == &app->views[app->focus] && app->popup == UI_NO_POPUP;
     return (ui_look){&app->state, main ? &v->scroll : &nobody, main ? app->search : NULL, focused, ui_now(app),
@@ -214,12 +215,12 @@ static bool read_column(script_call *c, int item, const ui_source *source, ui_co
     const char *title = script_list_text(c, 0, "columns", item, "title");
     const char *align = script_list_text(c, 0, "columns", item, "align");
     *col = (ui_column){.low = 0, .high = 1};
-    if (!field_of(source, name, &col->field, err)) return false;
-    if (with && !field_of(source, with, &col->with, err)) return false;
+    if (!ui_host_field(source, name, &col->field, err)) return false;
+    if (with && !ui_host_field(source, with, &col->with, err)) return false;
     bool is_text = col->field->type == BASE_F_TEXT;
-    if (!as_of(script_list_text(c, 0, "columns", item, "as"), is_text ? UI_AS_TEXT : UI_AS_NUMBER, &col->as, err))
+    if (!ui_host_as(script_list_text(c, 0, "columns", item, "as"), is_text ? UI_AS_TEXT : UI_AS_NUMBER, &col->as, err))
         return false;
-    if (!align_of(align, &col->align, err)) return false;
+    if (!ui_host_align(align, &col->align, err)) return false;
     if (!align && !is_text && col->as != UI_AS_STATE) col->align = UI_RIGHT;
     base_clean(col->title, sizeof col->title, title ? title : name);
     double n;
@@ -237,35 +238,35 @@ HOST(h_table) {
     APP;
     const ui_source *source;
     static ui_column columns[UI_MAX_COLUMNS];
-    if (!in_draw(app, err) || !source_of(script_field_text(c, 0, "source"), &source, err)) return false;
+    if (!ui_host_drawing(app, err) || !ui_host_source(script_field_text(c, 0, "source"), &source, err)) return false;
     int count = script_list_count(c, 0, "columns");
     if (count < 1 || count > UI_MAX_COLUMNS)
         return base_fail(err, "a table has 1 to %d columns, not %d", UI_MAX_COLUMNS, count);
     for (int i = 0; i < count; i++)
         if (!read_column(c, i + 1, source, &columns[i], err)) return false;
     const char *empty = script_field_text(c, 0, "empty");
-    ui_look look = look_of(app, UI_W_TABLE, source);
+    ui_look look = ui_host_look(app, "table", source);
     if (look.scroll->follows && app->state.current >= 0 && strcmp(source->name, "layers") == 0)
         look.scroll->cursor = app->state.current;
-    ui_table_draw(take(app), &look, source, columns, count, empty ? empty : "Nothing here yet.");
+    ui_table_draw(ui_host_take(app), &look, source, columns, count, empty ? empty : "Nothing here yet.");
     return true;
 }
 
 HOST(h_log) {
     APP;
     (void)c;
-    if (!in_draw(app, err)) return false;
-    ui_look look = look_of(app, UI_W_LOG, ui_source_find("log"));
-    ui_log_draw(take(app), &look);
+    if (!ui_host_drawing(app, err)) return false;
+    ui_look look = ui_host_look(app, "log", ui_source_find("log"));
+    ui_log_draw(ui_host_take(app), &look);
     return true;
 }
 
 HOST(h_params) {
     APP;
     (void)c;
-    if (!in_draw(app, err)) return false;
-    ui_look look = look_of(app, UI_W_PARAMS, ui_source_find("params"));
-    ui_params_draw(take(app), &look);
+    if (!ui_host_drawing(app, err)) return false;
+    ui_look look = ui_host_look(app, "params", ui_source_find("params"));
+    ui_params_draw(ui_host_take(app), &look);
     return true;
 }
 
@@ -274,10 +275,10 @@ HOST(h_progress) {
     double done = 0, of = 1;
     ui_style style = UI_NORMAL;
     const char *text = script_field_text(c, 0, "text");
-    if (!in_draw(app, err) || !style_of(script_field_text(c, 0, "style"), &style, err)) return false;
+    if (!ui_host_drawing(app, err) || !ui_host_style(script_field_text(c, 0, "style"), &style, err)) return false;
     script_field_number(c, 0, "done", &done);
     script_field_number(c, 0, "of", &of);
-    ui_progress_draw(take_rows(app, 1), style, done, of, text ? text : "");
+    ui_progress_draw(ui_host_take_rows(app, 1), style, done, of, text ? text : "");
     return true;
 }
 
@@ -285,30 +286,31 @@ static bool optional_field(script_call *c, const ui_source *source, const char *
                            base_err *err) {
     const char *name = script_field_text(c, 0, key);
     *f = NULL;
-    return !name || field_of(source, name, f, err);
+    return !name || ui_host_field(source, name, f, err);
 }
 
 HOST(h_chart) {
     APP;
     ui_chart chart = {0};
-    if (!in_draw(app, err) || !source_of(script_field_text(c, 0, "source"), &chart.source, err)) return false;
-    if (!field_of(chart.source, script_field_text(c, 0, "x"), &chart.x, err) ||
-        !field_of(chart.source, script_field_text(c, 0, "y"), &chart.y, err) ||
+    if (!ui_host_drawing(app, err) || !ui_host_source(script_field_text(c, 0, "source"), &chart.source, err))
+        return false;
+    if (!ui_host_field(chart.source, script_field_text(c, 0, "x"), &chart.x, err) ||
+        !ui_host_field(chart.source, script_field_text(c, 0, "y"), &chart.y, err) ||
         !optional_field(c, chart.source, "low", &chart.low, err) ||
         !optional_field(c, chart.source, "high", &chart.high, err) ||
         !optional_field(c, chart.source, "base_x", &chart.base_x, err) ||
         !optional_field(c, chart.source, "base_y", &chart.base_y, err) ||
-        !as_of(script_field_text(c, 0, "x_as"), UI_AS_NUMBER, &chart.x_as, err) ||
-        !as_of(script_field_text(c, 0, "y_as"), UI_AS_NUMBER, &chart.y_as, err))
+        !ui_host_as(script_field_text(c, 0, "x_as"), UI_AS_NUMBER, &chart.x_as, err) ||
+        !ui_host_as(script_field_text(c, 0, "y_as"), UI_AS_NUMBER, &chart.y_as, err))
         return false;
     const char *x_title = script_field_text(c, 0, "x_title"), *y_title = script_field_text(c, 0, "y_title");
     base_clean(chart.x_title, sizeof chart.x_title, x_title ? x_title : chart.x->name);
     base_clean(chart.y_title, sizeof chart.y_title, y_title ? y_title : chart.y->name);
     double log_axis = 0;
     chart.x_log = script_field_number(c, 0, "x_log", &log_axis) && log_axis > 0;
-    ui_look look = look_of(app, UI_W_CHART, chart.source);
+    ui_look look = ui_host_look(app, "chart", chart.source);
     if (look.scroll->follows) look.scroll->cursor = chart.source->count(&app->state) - 1; // the newest
-    ui_chart_draw(take(app), &look, &chart);
+    ui_chart_draw(ui_host_take(app), &look, &chart);
     return true;
 }
 
@@ -317,15 +319,15 @@ HOST(h_strip) {
     const ui_source *source;
     const base_field *f;
     double low = 0, high = 1;
-    if (!in_draw(app, err) || !source_of(script_field_text(c, 0, "source"), &source, err) ||
-        !field_of(source, script_field_text(c, 0, "field"), &f, err))
+    if (!ui_host_drawing(app, err) || !ui_host_source(script_field_text(c, 0, "source"), &source, err) ||
+        !ui_host_field(source, script_field_text(c, 0, "field"), &f, err))
         return false;
     script_field_number(c, 0, "low", &low);
     script_field_number(c, 0, "high", &high);
     if (!(high > low)) return base_fail(err, "ui.strip: low must be below high");
     ui_scroll none = {0};
     ui_look look = {&app->state, &none, NULL, false, ui_now(app), app->dots};
-    ui_strip_draw(take_rows(app, 1), &look, source, f, low, high);
+    ui_strip_draw(ui_host_take_rows(app, 1), &look, source, f, low, high);
     return true;
 }
 
@@ -334,7 +336,7 @@ HOST(h_strip) {
 HOST(h_count) {
     APP;
     const ui_source *source;
-    if (!source_of(script_arg_text(c, 0), &source, err)) return false;
+    if (!ui_host_source(script_arg_text(c, 0), &source, err)) return false;
     script_push_number(c, source->count(&app->state));
     return true;
 }
@@ -345,9 +347,9 @@ HOST(h_value) {
     const ui_source *source;
     const base_field *f;
     double row, number;
-    if (!source_of(script_arg_text(c, 0), &source, err)) return false;
+    if (!ui_host_source(script_arg_text(c, 0), &source, err)) return false;
     if (!script_arg_number(c, 1, &row)) return base_fail(err, "ui.value takes a source, a row from 1 and a field");
-    if (!field_of(source, script_arg_text(c, 2), &f, err)) return false;
+    if (!ui_host_field(source, script_arg_text(c, 2), &f, err)) return false;
     int index = row >= 1 && row < 1e9 ? (int)row - 1 : -1;
     const char *text = ui_source_text(source, &app->state, index, f);
     if (text)
@@ -364,7 +366,7 @@ HOST(h_format) {
     ui_as as;
     char text[64];
     (void)context;
-    if (!as_of(script_arg_text(c, 1), UI_AS_NUMBER, &as, err)) return false;
+    if (!ui_host_as(script_arg_text(c, 1), UI_AS_NUMBER, &as, err)) return false;
     script_push_text(c, ui_format(as, script_arg_number(c, 0, &number) ? number : NAN, text, sizeof text));
     return true;
 }
@@ -445,7 +447,7 @@ HOST(h_run) {
     return base_fail(err, "ui.run knows no \"%s\"", name ? name : "");
 }
 
-const script_function ui_host_functions[] = {
+static const script_function functions[] = {
     {"top", "(rows) cut these rows off the top and draw there until ui.rest()", h_top},
     {"bottom", "(rows) the same from the bottom", h_bottom},
     {"left", "(columns) the same from the left", h_left},
@@ -473,4 +475,5 @@ const script_function ui_host_functions[] = {
      h_run},
     {"command", "(line) run a command, in key() only", h_command},
 };
-const size_t ui_host_function_count = sizeof ui_host_functions / sizeof *ui_host_functions;
+const ui_part ui_part_host = {
+    .name = "host", .functions = functions, .function_count = sizeof functions / sizeof *functions};

@@ -3,22 +3,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ui/app.h"
+#include "ui/part.h"
 
-const ui_binding ui_bindings[] = {
+static const ui_binding bindings[] = {
     {"Enter", "run", NULL, "run"},
     {"Esc", "back", NULL, NULL},
+    {"]", "next-tab", NULL, NULL},
+    {"[", "previous-tab", NULL, NULL},
     {"Tab", "next", NULL, "panel"},
     {"S-Tab", "previous", NULL, NULL},
-    {"1", "view 1", NULL, NULL},
-    {"2", "view 2", NULL, NULL},
-    {"3", "view 3", NULL, NULL},
-    {"4", "view 4", NULL, NULL},
-    {"5", "view 5", NULL, NULL},
-    {"6", "view 6", NULL, NULL},
-    {"7", "view 7", NULL, NULL},
-    {"8", "view 8", NULL, NULL},
-    {"9", "view 9", NULL, NULL},
+    {"1", "tab 1", NULL, NULL},
+    {"2", "tab 2", NULL, NULL},
+    {"3", "tab 3", NULL, NULL},
+    {"4", "tab 4", NULL, NULL},
+    {"5", "tab 5", NULL, NULL},
+    {"6", "tab 6", NULL, NULL},
+    {"7", "tab 7", NULL, NULL},
+    {"8", "tab 8", NULL, NULL},
+    {"9", "tab 9", NULL, NULL},
     {"z", "zoom", NULL, "zoom"},
     {"o", "recipes", NULL, "recipe"},
     {"/", "search", NULL, "search"},
@@ -80,7 +82,8 @@ const ui_binding ui_bindings[] = {
     {"q", "no", "quit", NULL},
     {"Esc", "no", "quit", NULL},
 };
-const size_t ui_binding_count = sizeof ui_bindings / sizeof *ui_bindings;
+const ui_part ui_part_keys = {
+    .name = "keys", .bindings = bindings, .binding_count = sizeof bindings / sizeof *bindings};
 
 // ---- names -------------------------------------------------------------------------------------
 
@@ -136,27 +139,35 @@ int ui_key_parse(const char *name) {
 }
 
 const ui_binding *ui_binding_find(const char *key, const char *context) {
-    const ui_binding *everywhere = NULL;
-    for (size_t i = 0; i < ui_binding_count; i++) {
-        const ui_binding *b = &ui_bindings[i];
+    const ui_binding *b;
+    for (size_t i = 0; (b = ui_binding_at(i)); i++) {
         if (strcmp(b->key, key) != 0) continue;
-        if (b->context && context && strcmp(b->context, context) == 0) return b;
-        if (!b->context && !everywhere) everywhere = b;
+        if (context ? b->context && strcmp(b->context, context) == 0 : !b->context) return b;
     }
-    return everywhere;
+    return NULL;
+}
+
+const ui_binding *ui_binding_here(const ui_app *app, const char *key) {
+    const char *context;
+    for (int i = 0; (context = ui_context(app, i)); i++) {
+        const ui_binding *b = ui_binding_find(key, context);
+        if (b) return b;
+    }
+    return ui_binding_find(key, NULL);
 }
 
 char *ui_command_keys(const ui_app *app, const ui_command *command, char *out, size_t size) {
     (void)app;
     size_t used = 0;
+    const ui_binding *b, *other;
     out[0] = 0;
-    for (size_t i = 0; i < ui_binding_count && used + 1 < size; i++) {
-        const ui_binding *b = &ui_bindings[i];
+    for (size_t i = 0; (b = ui_binding_at(i)) && used + 1 < size; i++) {
         size_t n = strcspn(b->command, " ");
         if (n != strlen(command->name) || strncmp(b->command, command->name, n) != 0) continue;
         bool seen = false; // the same key in two places is told once
-        for (size_t j = 0; j < i; j++)
-            seen |= strcmp(ui_bindings[j].key, b->key) == 0 && strncmp(ui_bindings[j].command, command->name, n) == 0;
+        for (size_t j = 0; j < i && (other = ui_binding_at(j)); j++)
+            seen |= strcmp(other->key, b->key) == 0 && strcspn(other->command, " ") == n &&
+                    strncmp(other->command, command->name, n) == 0;
         int m = seen ? 0 : snprintf(out + used, size - used, "%s%s", used ? " " : "", b->key);
         used += m > 0 ? (size_t)m : 0;
     }
@@ -179,12 +190,22 @@ void ui_key_press(ui_app *app, int key) {
         return;
     }
     if (app->popup == UI_NO_POPUP && key != 3 && key != 26 && ui_view_key(app, name)) return;
-    const ui_binding *b = ui_binding_find(name, ui_context(app));
+    const ui_binding *b = ui_binding_here(app, name);
     if (app->popup == UI_CONFIRM_QUIT && (!b || !b->context) && key != 3) return; // the question wants its answer
     int focus = app->focus;
     if (b) ui_command_run(app, b->command);
     if (app->focus != focus && !app->quit) ui_compose(app); // the next key finds out what the new panel is
     if (!b) ui_say(app, UI_DIM, "%s does nothing here; ? lists the keys.", name);
+}
+
+static void click(ui_app *app, ui_view *v, int x, int y, ui_rect r) {
+    for (size_t p = 0; p < ui_part_count; p++)
+        if (ui_parts[p]->click &&
+            ui_parts[p]->click(app, ui_part_own(&app->state, ui_parts[p]), v, x - v->inside.x, y - v->inside.y))
+            return;
+    // A table's rows begin below the panel's title and the column heads.
+    int row = v->scroll.top + y - r.y - 2;
+    if (strcmp(v->widget, "table") == 0 && y >= r.y + 2 && row < v->scroll.count) ui_scroll_to(&v->scroll, row);
 }
 
 void ui_mouse_press(ui_app *app, const ui_mouse *mouse) {
@@ -194,13 +215,17 @@ void ui_mouse_press(ui_app *app, const ui_mouse *mouse) {
         return;
     }
     if (app->popup != UI_NO_POPUP) return;
+    for (int i = 0; mouse->y == 0 && i < app->tab_count; i++)
+        if (mouse->x >= app->tab_x[i] && mouse->x < app->tab_end[i]) {
+            ui_tab_go(app, i);
+            ui_compose(app);
+            return;
+        }
     for (int i = 0; i < app->view_count; i++) {
         ui_rect r = app->layout.panel[i];
         if (mouse->x < r.x || mouse->x >= r.x + r.w || mouse->y < r.y || mouse->y >= r.y + r.h) continue;
         app->focus = i;
-        ui_view *v = &app->views[i];
-        // A table's rows begin below the panel's title and the column heads.
-        if (v->widget == UI_W_TABLE && mouse->y >= r.y + 2 && v->scroll.top + mouse->y - r.y - 2 < v->scroll.count)
-            ui_scroll_to(&v->scroll, v->scroll.top + mouse->y - r.y - 2);
+        click(app, &app->views[i], mouse->x, mouse->y, r);
+        return;
     }
 }

@@ -66,7 +66,7 @@ static void column_place(const column *c, const ui_slot *slots, ui_layout *out) 
 static int widest(const ui_slot *slots, int count, int which) {
     int w = 0;
     for (int i = 0; i < count; i++)
-        if (slots[i].column == which && slots[i].min_w > w) w = slots[i].min_w;
+        if (!slots[i].away && slots[i].column == which && slots[i].min_w > w) w = slots[i].min_w;
     return w;
 }
 
@@ -90,7 +90,7 @@ void ui_layout_make(ui_layout *out, int w, int h, const ui_slot *slots, int coun
     bool two = !zoom && left_w > 0 && right_w > 0 && w >= left_w + 1 + right_w;
     column columns[2] = {{.r = body}, {.r = body}};
     for (int i = 0; i < count; i++) {
-        if (zoom && i != focus) continue;
+        if (slots[i].away || (zoom && i != focus)) continue;
         column *c = &columns[two && slots[i].column == 1];
         c->member[c->count++] = i;
     }

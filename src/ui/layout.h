@@ -14,6 +14,7 @@ typedef struct ui_slot {
     double weight;   // share of the rows left over
     int min_w, min_h;
     int max_h; // 0: any
+    bool away; // on another tab: not shown
 } ui_slot;
 
 typedef struct ui_layout {

@@ -7,7 +7,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "ui/app.h"
+#include "ui/part.h"
 
 // What the job thread reads: its own copies, so that the screen may change params and paths while it works.
 typedef struct ui_work {
@@ -244,6 +244,7 @@ bool ui_events_drain(ui_app *app) {
     while (count < DRAIN_AT_ONCE && (item = session_queue_pop(app->queue))) {
         ui_job_kind kind = app->state.job;
         ui_state_event(&app->state, &item->event, ui_now(app));
+        ui_parts_event(app, &item->event);
         if (item->event.kind == BASE_EV_RUN_END) job_ended(app, &item->event, kind);
         session_item_free(item);
         count++;
@@ -379,7 +380,7 @@ enum { PATIENCE = 2 }; // seconds a cancelled job gets before the program leaves
 
 // A job that does not stop still uses everything we would free; the process ends with it. The history has each finished
 // layer already, and the terminal is given back.
-static _Noreturn void leave_without_job(void) {
+_Noreturn void ui_leave_now(void) {
     int end = ui_term_end_signal();
     if (end) {
         signal(end, SIG_DFL);
@@ -393,7 +394,7 @@ void ui_runner_close(ui_app *app) {
         session_job_cancel(app->job);
         double until = base_now() + PATIENCE;
         while (!session_job_done(app->job) && base_now() < until) usleep(2000);
-        if (!session_job_done(app->job)) leave_without_job();
+        if (!session_job_done(app->job)) ui_leave_now();
         while (ui_events_drain(app)) {}
     }
     if (app->job) {

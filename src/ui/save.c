@@ -54,6 +54,10 @@ typedef struct ink {
 } ink;
 
 static ink ink_of(const picture *p, const ui_cell *c) {
+    if (c->style == UI_PAINTED) {
+        int32_t fg = p->colours && c->fg >= 0 ? c->fg : p->theme->ink, bg = p->colours ? c->bg : -1;
+        return (ink){c->reverse ? bg >= 0 ? bg : p->theme->paper : fg, c->reverse ? fg : bg, false, false};
+    }
     const ui_tint *t = &p->theme->tint[c->style];
     int bits = p->colours ? t->with : t->without;
     int32_t colour = p->colours && t->rgb >= 0 ? t->rgb : p->theme->ink;

@@ -1,6 +1,6 @@
 // Sources: arrays of rows described by field tables, so that tables, charts, search and views read layers, runs,
 // params, recipes and the log in one way.
-#include "ui/state.h"
+#include "ui/part.h"
 
 #include <math.h>
 #include <string.h>
@@ -101,9 +101,14 @@ static const ui_source sources[] = {
     {"recipes", recipe_fields, COUNT(recipe_fields), sizeof(ui_recipe_name), recipe_count, recipe_rows, "name"},
 };
 
+const ui_source *ui_source_at(size_t index) {
+    return index < COUNT(sources) ? &sources[index] : ui_part_source(index - COUNT(sources));
+}
+
 const ui_source *ui_source_find(const char *name) {
-    for (size_t i = 0; i < COUNT(sources); i++)
-        if (strcmp(sources[i].name, name) == 0) return &sources[i];
+    const ui_source *s;
+    for (size_t i = 0; (s = ui_source_at(i)); i++)
+        if (strcmp(s->name, name) == 0) return s;
     return NULL;
 }
 

@@ -42,6 +42,8 @@ typedef struct ui_recipe_name {
 
 enum { UI_LOG_LINES = 2000 };
 
+enum { UI_MAX_PARTS = 16 }; // of the screen, see part.h
+
 typedef enum ui_job_kind { UI_IDLE, UI_INSPECTING, UI_RUNNING } ui_job_kind;
 
 typedef struct ui_state {
@@ -65,6 +67,7 @@ typedef struct ui_state {
     int64_t done, of;
     double eta, eta_at;           // seconds left, and when that was said
     double loss, began, job_time; // training loss; clock at start; time of the last event
+    void *part[UI_MAX_PARTS];     // what each part of the screen keeps
 } ui_state;
 
 void ui_state_init(ui_state *s);
@@ -89,7 +92,8 @@ typedef struct ui_source {
     const void *(*rows)(const ui_state *s);
     const char *key; // the field that search looks in
 } ui_source;
-const ui_source *ui_source_find(const char *name);
+const ui_source *ui_source_find(const char *name); // core's, then those of the parts
+const ui_source *ui_source_at(size_t index);       // NULL after the last
 const base_field *ui_source_field(const ui_source *source, const char *name);
 const base_field *ui_source_field_at(const ui_source *source, int index); // NULL after the last
 // A cell as text or number; false when there is no such row.

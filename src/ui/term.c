@@ -284,11 +284,14 @@ void ui_term_forget(void) {
 }
 
 static bool same_cell(const ui_cell *a, const ui_cell *b) {
-    return a->ch == b->ch && a->style == b->style && a->reverse == b->reverse;
+    return a->ch == b->ch && a->style == b->style && a->reverse == b->reverse && a->fg == b->fg && a->bg == b->bg;
 }
 
 static void send_cell(const ui_cell *c, int x, int y) {
-    ui_theme_apply((ui_style)c->style, c->reverse);
+    if (c->style == UI_PAINTED)
+        ui_theme_paint(c->fg, c->bg, c->reverse);
+    else
+        ui_theme_apply((ui_style)c->style, c->reverse);
     wchar_t text[2] = {(wchar_t)c->ch, 0};
     if (c->ch < 0x7F)
         mvaddch(y, x, (chtype)c->ch);
@@ -302,7 +305,7 @@ void ui_term_show(const ui_grid *g, int cursor_x, int cursor_y) {
         clearok(stdscr, TRUE);
         erase();
         ui_grid_resize(old, g->w, g->h);
-        for (int i = 0; i < g->w * g->h; i++) old->cells[i].style = UI_STYLES; // equal to no cell
+        for (int i = 0; i < g->w * g->h; i++) old->cells[i].style = UINT8_MAX; // equal to no cell
         term.forget = false;
     }
     for (int y = 0; y < g->h; y++) {

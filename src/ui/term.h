@@ -62,6 +62,8 @@ void ui_term_mark(void);
 void ui_theme_open(ui_colours colours, const ui_theme *theme); // after curses started
 void ui_theme_set(const ui_theme *theme);                      // another one; the next frame must be sent whole
 bool ui_theme_coloured(void);
-void ui_theme_apply(ui_style style, bool reverse); // attributes for what is written next
+int ui_theme_depth(void);                                  // colours in use: 1 << 24, 256, 16, 8, or 0 without any
+void ui_theme_apply(ui_style style, bool reverse);         // attributes for what is written next
+void ui_theme_paint(int32_t fg, int32_t bg, bool reverse); // the same for a painted cell
 
 #endif

@@ -42,6 +42,25 @@ static attr_t attribute_of(int bits) {
            (bits & UI_REVERSE ? A_REVERSE : 0);
 }
 
+// The nearest of the terminal's colours for a colour of its own; remembered, since pictures ask for the same ones
+// again.
+static int colour_of_rgb(int32_t rgb) {
+    enum { SLOTS = 4096 };
+    static struct {
+        int32_t rgb, depth;
+        int colour;
+    } known[SLOTS];
+    if (rgb < 0 || !depth) return -1;
+    if (depth == DIRECT) return rgb < 8 ? 8 : rgb;
+    unsigned slot = ((uint32_t)rgb * 2654435761u) >> 20;
+    if (known[slot].rgb != rgb || known[slot].depth != depth) {
+        known[slot].rgb = rgb;
+        known[slot].depth = depth;
+        known[slot].colour = depth == 256 ? ui_nearest_256(rgb) : ui_nearest_ansi(rgb, depth);
+    }
+    return known[slot].colour;
+}
+
 static int colour_of(const ui_tint *t) {
     if (depth >= 256 && t->rgb < 0) return -1;
     // The first eight of a direct terminal are its old colours; as colours of their own they are all but black.
@@ -61,6 +80,16 @@ void ui_theme_set(const ui_theme *theme) {
             init_extended_pair(i + 1, colour, -1);
         }
     }
+}
+
+int ui_theme_depth(void) {
+    return depth;
+}
+
+void ui_theme_paint(int32_t fg, int32_t bg, bool reverse) {
+    attr_t a = reverse ? A_REVERSE : A_NORMAL;
+    int pair = depth ? alloc_pair(colour_of_rgb(fg), colour_of_rgb(bg)) : 0; // curses reuses the pairs longest unused
+    attr_set(a, (short)pair, &pair);
 }
 
 bool ui_theme_coloured(void) {

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ui/app.h"
+#include "ui/part.h"
 
 // ---- choices -----------------------------------------------------------------------------------
 
@@ -31,8 +31,8 @@ static void offer_files(ui_palette *p, const char *begin) {
 }
 
 static void offer_commands(ui_app *app) {
-    for (size_t i = 0; i < ui_command_count; i++) {
-        const ui_command *c = &ui_commands[i];
+    const ui_command *c;
+    for (size_t i = 0; (c = ui_command_at(i)); i++) {
         const char *why = c->refuse ? c->refuse(app) : NULL;
         char note[256], keys[64];
         ui_command_keys(app, c, keys, sizeof keys);

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "ui/app.h"
+#include "ui/task.h"
 
 #define FRAME_SECONDS (1.0 / 60)
 enum { TICK_MS = 250 }; // while a job goes on: elapsed time and the turning sign
@@ -34,12 +34,20 @@ ui_scroll *ui_active_scroll(ui_app *app) {
     return app->view_count ? &app->views[app->focus].scroll : NULL;
 }
 
-const char *ui_context(const ui_app *app) {
+const char *ui_context(const ui_app *app, int index) {
     static const char *const popups[] = {
         [UI_HELP] = "help", [UI_METHOD] = "help", [UI_RECIPES] = "recipes", [UI_CONFIRM_QUIT] = "quit"};
-    static const char *const widgets[UI_W_KINDS] = {NULL, "table", "log", "params", "chart"};
-    if (app->popup != UI_NO_POPUP) return popups[app->popup];
-    return app->view_count ? widgets[app->views[app->focus].widget] : NULL;
+    if (app->popup != UI_NO_POPUP) return index == 0 ? popups[app->popup] : NULL;
+    if (!app->view_count || index > 1) return NULL;
+    const ui_view *v = &app->views[app->focus];
+    return index == 0 ? v->name : v->widget;
+}
+
+bool ui_context_has(const ui_app *app, const char *context) {
+    const char *c;
+    for (int i = 0; (c = ui_context(app, i)); i++)
+        if (strcmp(c, context) == 0) return true;
+    return false;
 }
 
 bool ui_colours_parse(const char *text, ui_colours *colours, base_err *err) {
@@ -91,12 +99,13 @@ static void draw_if_due(ui_app *app) {
 }
 
 static void loop(ui_app *app) {
-    struct pollfd fds[3] = {{.fd = STDIN_FILENO, .events = POLLIN},
+    struct pollfd fds[4] = {{.fd = STDIN_FILENO, .events = POLLIN},
                             {.fd = session_queue_fd(app->queue), .events = POLLIN},
-                            {.fd = ui_term_wake_fd(), .events = POLLIN}};
+                            {.fd = ui_term_wake_fd(), .events = POLLIN},
+                            {.fd = ui_tasks_fd(app), .events = POLLIN}};
     app->dirty = true;
     while (!app->quit) {
-        int ready = poll(fds, 3, sleep_ms(app));
+        int ready = poll(fds, 4, sleep_ms(app));
         if (ready < 0 && errno != EINTR) break;
         if (ready == 0 && app->state.job != UI_IDLE) app->dirty = true;
         if (ready > 0 && ui_term_gone(fds[0].revents)) {
@@ -106,6 +115,7 @@ static void loop(ui_app *app) {
         take_signals(app);
         take_keys(app);
         if (ui_events_drain(app)) app->dirty = true;
+        if (ui_tasks_drain(app)) app->dirty = true;
         if (!app->dirty) ui_player_step(app);
         draw_if_due(app);
         // Everything pressed and everything that came is on the screen.
@@ -136,7 +146,9 @@ static bool app_open(ui_app *app, base_err *err) {
     ui_state_init(&app->state);
     if (app->options->script && !(app->player = ui_player_open(app->options->script, err))) return false;
     if (!ui_runner_open(app, err)) return false;
+    if (!ui_tasks_open(app, err)) return false;
     ui_views_open(app);
+    ui_parts_open(app);
     ui_typing_load(app);
     open_theme(app);
     if (!app->message[0])
@@ -146,7 +158,9 @@ static bool app_open(ui_app *app, base_err *err) {
 }
 
 static void app_close(ui_app *app) {
+    ui_tasks_close(app);
     if (app->queue) ui_runner_close(app);
+    ui_parts_close(app);
     ui_views_close(app);
     ui_player_close(app->player);
     ui_search_free(app->search);

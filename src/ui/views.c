@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ui/app.h"
+#include "ui/part.h"
 
 // Seconds of computing that a view may take for one frame.
 #define VIEW_SECONDS 0.05
@@ -17,10 +17,13 @@ static double field(const ui_view *v, const char *name, double otherwise, double
 static void view_load(ui_app *app, ui_view *v) {
     base_err err = {0};
     v->error[0] = 0;
-    v->lua = script_view_open(v->path, ui_host_functions, ui_host_function_count, app, &err);
+    size_t count;
+    const script_function *functions = ui_functions(&count);
+    v->lua = script_view_open(v->path, functions, count, app, &err);
     // A view that cannot say what it wants gets a modest panel for its error.
     v->slot = (ui_slot){.column = 1, .priority = 0, .weight = 1, .min_w = UI_MIN_WIDTH, .min_h = 4};
     v->order = 99;
+    v->widget = "";
     if (!v->lua) {
         snprintf(v->error, sizeof v->error, "%s", err.text);
         return;
@@ -35,6 +38,74 @@ static void view_load(ui_app *app, ui_view *v) {
     v->slot.max_h = (int)field(v, "max_height", 0, 0, 1000);
     v->order = field(v, "order", 50, -1e6, 1e6);
 }
+
+// ---- tabs --------------------------------------------------------------------------------------
+
+static int tab_add(ui_app *app, const char *title) {
+    for (int i = 0; i < app->tab_count; i++)
+        if (strcmp(app->tabs[i].title, title) == 0) return i;
+    if (app->tab_count == UI_MAX_TABS) return UI_MAX_TABS - 1; // crowded rather than lost
+    ui_tab *t = &app->tabs[app->tab_count++];
+    *t = (ui_tab){.focus = -1};
+    snprintf(t->title, sizeof t->title, "%s", title);
+    return app->tab_count - 1;
+}
+
+// `tab = "Run, Recipe"`: the tabs a view stands on; without it, Run.
+static void place_on_tabs(ui_app *app, ui_view *v) {
+    const char *text = v->lua ? script_view_text(v->lua, "tab") : NULL;
+    v->tabs = 0;
+    for (const char *at = text ? text : "Run"; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
+        char title[24], raw[24];
+        at += strspn(at, " ");
+        size_t n = strcspn(at, ",");
+        while (n > 0 && at[n - 1] == ' ') n--;
+        snprintf(raw, sizeof raw, "%.*s", (int)(n < 23 ? n : 23), at);
+        base_clean(title, sizeof title, raw);
+        if (title[0]) v->tabs |= 1u << tab_add(app, title);
+    }
+    if (!v->tabs) v->tabs = 1u << tab_add(app, "Run");
+}
+
+// Tabs in the order of their first views. The tab that was shown stays, else Run.
+static void make_tabs(ui_app *app, const char *shown) {
+    app->tab_count = app->tab = 0;
+    for (int i = 0; i < app->view_count; i++) place_on_tabs(app, &app->views[i]);
+    int at = ui_tab_find(app, shown);
+    ui_tab_go(app, at >= 0 ? at : 0);
+}
+
+bool ui_view_here(const ui_app *app, int index) {
+    return (app->views[index].tabs >> app->tab & 1) != 0;
+}
+
+int ui_tab_find(const ui_app *app, const char *name) {
+    int number = atoi(name), begins = -1;
+    if (number >= 1 && number <= app->tab_count) return number - 1;
+    for (int i = app->tab_count - 1; name[0] && i >= 0; i--) {
+        if (strcasecmp(app->tabs[i].title, name) == 0) return i;
+        if (strncasecmp(app->tabs[i].title, name, strlen(name)) == 0) begins = i;
+    }
+    return begins;
+}
+
+void ui_tab_go(ui_app *app, int tab) {
+    if (tab < 0 || tab >= app->tab_count) return;
+    app->tabs[app->tab].focus = app->view_count ? app->focus : -1;
+    app->tab = tab;
+    int focus = app->tabs[tab].focus;
+    if (focus < 0 || focus >= app->view_count || !ui_view_here(app, focus))
+        for (focus = 0; focus + 1 < app->view_count && !ui_view_here(app, focus);) focus++;
+    app->focus = focus;
+}
+
+void ui_view_focus(ui_app *app, int index) {
+    for (int t = 0; t < app->tab_count && !ui_view_here(app, index); t++)
+        if (app->views[index].tabs >> t & 1) ui_tab_go(app, t);
+    app->focus = index;
+}
+
+// ---- the files ---------------------------------------------------------------------------------
 
 static int by_order(const void *a, const void *b) {
     const ui_view *x = a, *y = b;
@@ -59,6 +130,7 @@ void ui_views_open(ui_app *app) {
     if (names) base_names_free(names, count);
     free(folder);
     qsort(app->views, (size_t)app->view_count, sizeof *app->views, by_order);
+    make_tabs(app, app->tab_count ? app->tabs[app->tab].title : "Run");
 }
 
 void ui_views_close(ui_app *app) {
@@ -75,24 +147,22 @@ void ui_views_reload(ui_app *app) {
     ui_views_close(app);
     ui_views_open(app);
     int i = ui_view_find(app, focus);
-    app->focus = i < 0 ? 0 : i;
+    if (i >= 0 && ui_view_here(app, i)) app->focus = i;
 }
 
 int ui_view_find(const ui_app *app, const char *name) {
-    int number = atoi(name);
-    if (number >= 1 && number <= app->view_count) return number - 1;
     for (int i = 0; i < app->view_count; i++)
         if (strcmp(app->views[i].name, name) == 0) return i;
     return -1;
 }
 
-// "── 1 Layers ───────────── 3/7 ──"; a double line and bold for the panel with the focus.
+// "── Layers ───────────── 3/7 ──"; a double line and bold for the panel with the focus.
 static void draw_heading(const ui_app *app, int index, ui_area a) {
     const ui_view *v = &app->views[index];
     bool here = index == app->focus;
     ui_style style = here ? UI_HEADING_HERE : UI_HEADING, rule = here ? UI_HEADING_HERE : UI_RULE;
     ui_fill(a, 0, 0, a.r.w, 1, rule, here ? 0x2501 : 0x2500);
-    int x = ui_putf(a, 2, 0, style, " %d %s ", index + 1, v->title);
+    int x = ui_putf(a, 2, 0, style, " %s ", v->title);
     int width = base_columns(v->note);
     if (v->note[0] && x + width + 5 <= a.r.w) ui_putf(a, a.r.w - width - 4, 0, here ? style : UI_DIM, " %s ", v->note);
 }
@@ -106,7 +176,8 @@ static void draw_once(ui_app *app, ui_view *v, ui_area inside) {
     base_err err = {0};
     ui_fill(inside, 0, 0, inside.r.w, inside.r.h, UI_NORMAL, ' ');
     v->note[0] = 0;
-    v->widget = UI_W_NONE;
+    v->widget = "";
+    v->inside = inside.r;
     v->source = NULL;
     app->drawing = v;
     app->piece[0] = inside;

@@ -17,7 +17,7 @@
 #include "../support/fake_run.h"
 #include "../support/support.h"
 #include "../support/terminal.h"
-#include "ui/app.h"
+#include "ui/part.h"
 
 typedef struct screen {
     ui_options options;

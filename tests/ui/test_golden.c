@@ -26,9 +26,15 @@ static void compare(const char *name, const char *text) {
     free(below);
 }
 
+// Without the title bar, which changes with each tab that is added (and has a test of its own).
+static const char *below_title(const char *text) {
+    const char *line = strchr(text, '\n');
+    return line ? line + 1 : text;
+}
+
 static void scene(base_buf *all, screen *s, const char *title) {
     char *text = terminal_text(s->t);
-    base_buf_printf(all, "==== %s\n%s", title, text);
+    base_buf_printf(all, "==== %s\n%s", title, below_title(text));
     free(text);
 }
 
@@ -46,18 +52,18 @@ static void tell(screen *s, base_buf *text, base_buf *looks) {
     for (int i = 0; i < 200 && !terminal_shows(s->t, "Run 1 done"); i++) terminal_sync(s->t);
     terminal_type(s->t, "jj");
     scene(text, s, "done, cursor on the third layer");
-    terminal_type(s->t, "3l");
+    terminal_type(s->t, ":view params\rl");
     scene(text, s, "params, one more bit");
-    terminal_type(s->t, "4z");
+    terminal_type(s->t, ":view chart\rz");
     scene(text, s, "the chart alone");
-    terminal_type(s->t, "z1?");
+    terminal_type(s->t, "z:view layers\r?");
     scene(text, s, "help");
     terminal_type(s->t, "q/stage[");
     scene(text, s, "a bad pattern");
     terminal_type(s->t, "\x15head\r");
     scene(text, s, "a search");
     char *done = terminal_looks(s->t);
-    base_buf_printf(looks, "==== half\n%s==== a search\n%s", half, done);
+    base_buf_printf(looks, "==== half\n%s==== a search\n%s", below_title(half), below_title(done));
     free(half);
     free(done);
 }
@@ -101,7 +107,7 @@ static void golden_ascii(void **state) {
     run_to_end(&s);
     char *text = terminal_text(s.t);
     for (const char *c = text; *c; c++) assert_true((unsigned char)*c < 0x80);
-    compare("100x30.ascii.txt", text);
+    compare("100x30.ascii.txt", below_title(text));
     free(text);
     screen_quit(&s);
 }

@@ -54,7 +54,7 @@ static void check(const ui_slot *slots, int count, int focus, bool zoom, int w, 
 }
 
 static const ui_slot shipped[] = {
-    {0, 10, 4, 50, 9, 0}, {0, 8, 2, 50, 6, 0}, {1, 6, 0.5, 36, 4, 0}, {1, 4, 2, 36, 9, 0}};
+    {0, 10, 4, 50, 9, 0, false}, {0, 8, 2, 50, 6, 0, false}, {1, 6, 0.5, 36, 4, 0, false}, {1, 4, 2, 36, 9, 0, false}};
 
 static void every_size(void **state) {
     (void)state;
@@ -79,8 +79,11 @@ static void any_views(void **state) {
         int count = chance(UI_MAX_VIEWS + 1);
         for (int i = 0; i < count; i++)
             slots[i] = (ui_slot){chance(2),      chance(5) - 2,  chance(4),
-                                 4 + chance(80), 2 + chance(20), chance(3) ? 0 : 3 + chance(30)};
-        check(slots, count, count ? chance(count) : 0, chance(4) == 0, 1 + chance(300), 1 + chance(100));
+                                 4 + chance(80), 2 + chance(20), chance(3) ? 0 : 3 + chance(30),
+                                 chance(3) == 0};
+        int focus = count ? chance(count) : 0;
+        if (count) slots[focus].away = false; // the focus stands on the tab that is shown
+        check(slots, count, focus, chance(4) == 0, 1 + chance(300), 1 + chance(100));
     }
 }
 

@@ -201,9 +201,9 @@ static void suspend_and_continue(void **state) {
         if (round == 2) terminal_resize(t, 100, 30);
         terminal_send(t, "fg\n");
         terminal_sync(t);
-        for (int i = 0; i < 500 && !terminal_shows(t, "1 Layers"); i++) terminal_sync(t);
+        for (int i = 0; i < 500 && !terminal_shows(t, " Layers"); i++) terminal_sync(t);
         assert_true(terminal_alternate(t));
-        assert_true(terminal_shows(t, "1 Layers"));
+        assert_true(terminal_shows(t, " Layers"));
         terminal_type(t, "?"); // and it takes keys
         assert_true(terminal_shows(t, "Keys everywhere"));
         terminal_type(t, "q");

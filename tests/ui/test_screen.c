@@ -23,20 +23,21 @@ static void no_color(void **state) {
 
 static void key_table_is_sound(void **state) {
     (void)state;
-    for (size_t i = 0; i < ui_binding_count; i++) {
-        const ui_binding *b = &ui_bindings[i];
+    const ui_binding *b, *other;
+    const ui_command *c;
+    for (size_t i = 0; (b = ui_binding_at(i)); i++) {
         char name[32], room[16];
         int key = ui_key_parse(b->key);
         assert_true(key != UI_KEY_NONE);
         assert_string_equal(ui_key_name(key, room), b->key);
         snprintf(name, sizeof name, "%.*s", (int)strcspn(b->command, " "), b->command);
         assert_non_null(ui_command_find(name));
-        for (size_t j = 0; j < i; j++) // no key has two meanings in one place
-            if (strcmp(ui_bindings[j].key, b->key) == 0)
-                assert_true(ui_bindings[j].context != b->context &&
-                            !(ui_bindings[j].context && b->context && strcmp(ui_bindings[j].context, b->context) == 0));
+        for (size_t j = 0; j < i && (other = ui_binding_at(j)); j++) // no key has two meanings in one place
+            if (strcmp(other->key, b->key) == 0)
+                assert_true(other->context != b->context &&
+                            !(other->context && b->context && strcmp(other->context, b->context) == 0));
     }
-    for (size_t i = 0; i < ui_command_count; i++) assert_true(strlen(ui_commands[i].help) > 8);
+    for (size_t i = 0; (c = ui_command_at(i)); i++) assert_true(strlen(c->help) > 8);
 }
 
 // What a terminal sends for a key of the table.
@@ -61,11 +62,13 @@ static void every_key_everywhere(void **state) {
     screen_open(&s, 100, 32, "xterm-256color", "C.UTF-8", false);
     run_to_end(&s);
     for (int view = 1; view <= 4; view++) {
-        for (size_t i = 0; i < ui_binding_count; i++) {
-            const char *name = ui_bindings[i].key;
-            char room[8], go[4] = {27, 27, (char)('0' + view), 0}; // close what the key before opened, go to the panel
+        const ui_binding *b;
+        for (size_t i = 0; (b = ui_binding_at(i)); i++) {
+            const char *name = b->key;
+            char room[8],
+                go[4] = {27, 27, (char)(view > 1 ? 9 : 27), 0}; // close what the key before opened, go to the panel
             bool seen = false;
-            for (size_t j = 0; j < i; j++) seen |= strcmp(ui_bindings[j].key, name) == 0;
+            for (size_t j = 0; j < i; j++) seen |= strcmp(ui_binding_at(j)->key, name) == 0;
             // These leave the program; they have tests of their own.
             if (seen || strcmp(name, "q") == 0 || strcmp(name, "C-c") == 0 || strcmp(name, "C-z") == 0) continue;
             terminal_send(s.t, go);
@@ -85,10 +88,11 @@ static void help_lists_all(void **state) {
     screen s = {0};
     screen_open(&s, 110, 200, "xterm", "C.UTF-8", false);
     terminal_type(s.t, "\033OP");
-    for (size_t i = 0; i < ui_command_count; i++)
-        assert_true(terminal_shows(s.t, ui_commands[i].help) || strlen(ui_commands[i].help) > 70);
-    for (size_t i = 0; i < ui_binding_count; i++) // every key, also those of other panels
-        assert_true(terminal_shows(s.t, ui_bindings[i].key));
+    const ui_command *c;
+    const ui_binding *b;
+    for (size_t i = 0; (c = ui_command_at(i)); i++) assert_true(terminal_shows(s.t, c->help) || strlen(c->help) > 70);
+    for (size_t i = 0; (b = ui_binding_at(i)); i++) // every key, also those of other panels
+        assert_true(terminal_shows(s.t, b->key));
     assert_true(terminal_shows(s.t, "Keys on params") && terminal_shows(s.t, "Keys on a chart"));
     assert_true(terminal_shows(s.t, "The bar is the relative output error")); // the view's own words
     terminal_type(s.t, "q");
@@ -118,7 +122,7 @@ static void method_pages(void **state) {
     terminal_resize(s.t, 100, 40);
     terminal_type(s.t, "\033\r");
     for (int i = 0; i < 2000 && !terminal_shows(s.t, "done in"); i++) terminal_sync(s.t);
-    terminal_type(s.t, "1i"); // the layer was rounded
+    terminal_type(s.t, ":view layers\ri"); // the layer was rounded
     assert_true(terminal_shows(s.t, "quantize (a step of recipes)"));
     assert_false(terminal_shows(s.t, "What the recipe"));
     terminal_type(s.t, "q");
@@ -130,8 +134,9 @@ static void the_page_knows_every_function(void **state) {
     char *path = base_join(support_tree(), "docs/screen.md");
     size_t bytes;
     char *page = support_read(path, &bytes);
-    for (size_t i = 0; i < ui_host_function_count; i++) {
-        char *row = base_sprintf("| `ui.%s` | %s |", ui_host_functions[i].name, ui_host_functions[i].help);
+    const script_function *f;
+    for (size_t i = 0; (f = ui_function_at(i)); i++) {
+        char *row = base_sprintf("| `ui.%s` | %s |", f->name, f->help);
         if (!strstr(page, row)) fail_msg("docs/screen.md has no row: %s", row);
         free(row);
     }
@@ -166,8 +171,8 @@ static void the_page_knows_every_command(void **state) {
     base_buf text = {0};
     ui_app *app = base_calloc(1, sizeof *app);
     base_buf_printf(&text, "| command | keys | what it does |\n|---|---|---|\n");
-    for (size_t i = 0; i < ui_command_count; i++) {
-        const ui_command *c = &ui_commands[i];
+    const ui_command *c;
+    for (size_t i = 0; (c = ui_command_at(i)); i++) {
         char keys[96];
         ui_command_keys(app, c, keys, sizeof keys);
         base_buf_printf(&text, "| `:%s%s%s` | %s%s%s | %s |\n", c->name, c->args[0] ? " " : "", c->args,
@@ -185,11 +190,11 @@ static void palette(void **state) {
     terminal_type(s.t, "\x10zo"); // the best choice stands out and Enter takes it
     assert_true(terminal_shows(s.t, "this panel alone"));
     terminal_type(s.t, "\r");
-    assert_false(terminal_shows(s.t, "2 Run \xe2"));
+    assert_false(terminal_shows(s.t, " Run \xe2"));
     terminal_type(s.t, "z\x10vw\r"); // one that needs an argument is typed on
     assert_true(terminal_shows(s.t, ":view"));
     terminal_type(s.t, "prm\r");
-    assert_true(terminal_shows(s.t, "\xe2\x94\x81 3 Params"));
+    assert_true(terminal_shows(s.t, "\xe2\x94\x81 Params"));
     terminal_type(s.t, ":set bits=\t"); // the ends of the range are offered
     assert_true(terminal_shows(s.t, "least"));
     terminal_type(s.t, "\x03:set gr\t\t");
@@ -197,7 +202,7 @@ static void palette(void **state) {
     terminal_type(s.t, "\x03\r");
     for (int i = 0; i < 2000 && !terminal_shows(s.t, "done in"); i++) terminal_sync(s.t);
     terminal_type(s.t, ":layer s3c\t\r");
-    assert_true(terminal_shows(s.t, "\xe2\x94\x81 1 Layers"));
+    assert_true(terminal_shows(s.t, "\xe2\x94\x81 Layers"));
     assert_true(terminal_shows(s.t, "stage3.conv conv2d"));
     terminal_type(s.t, "\x10\x03");
     terminal_type(s.t, ":zzqx\t");
@@ -240,8 +245,8 @@ static void commands_typed(void **state) {
     terminal_type(s.t, ":rec\t");
     assert_true(terminal_shows(s.t, "list the shipped recipes to choose from"));
     assert_true(terminal_shows(s.t, ":recipe"));
-    terminal_type(s.t, "\x15vie\t3\r"); // completes to "view "
-    assert_true(terminal_shows(s.t, "\xe2\x94\x81 3 Params"));
+    terminal_type(s.t, "\x15vie\tparams\r"); // completes to "view "
+    assert_true(terminal_shows(s.t, "\xe2\x94\x81 Params"));
     terminal_type(s.t, ":recipe /nowhere.lua\r");
     assert_true(terminal_shows(s.t, "nowhere.lua"));
     assert_true(terminal_shows(s.t, "story bits=7")); // the old one stays open
@@ -251,7 +256,7 @@ static void commands_typed(void **state) {
     terminal_type(s.t, line);
     size_t bytes;
     char *text = support_read(saved, &bytes);
-    assert_non_null(strstr(text, "1 Layers"));
+    assert_non_null(strstr(text, " Layers"));
     free(text);
     free(line);
     free(saved);
@@ -314,7 +319,7 @@ static void resize_storm(void **state) {
     }
     terminal_resize(s.t, 80, 24);
     for (int i = 0; i < 200 && !terminal_shows(s.t, "Enter run"); i++) terminal_type(s.t, "\033");
-    assert_true(terminal_shows(s.t, "1 Layers"));
+    assert_true(terminal_shows(s.t, " Layers"));
     screen_quit(&s);
 }
 
@@ -323,6 +328,8 @@ static void soak(void **state) {
     (void)state;
     screen s = {0};
     uint32_t seed = 20261122;
+    size_t bindings = 0;
+    while (ui_binding_at(bindings)) bindings++;
     screen_open(&s, 90, 30, "xterm-256color", "C.UTF-8", false);
     for (int round = 0; round < 60; round++) {
         char keys[64];
@@ -330,7 +337,7 @@ static void soak(void **state) {
         while (n < 20) {
             seed = seed * 1664525u + 1013904223u;
             uint32_t pick = seed >> 8;
-            const char *name = ui_bindings[pick % ui_binding_count].key;
+            const char *name = ui_binding_at((size_t)pick % bindings)->key;
             char room[8];
             if (strcmp(name, "q") == 0 || strcmp(name, "C-c") == 0 || strcmp(name, "C-z") == 0 ||
                 strcmp(name, "y") == 0)
@@ -346,8 +353,8 @@ static void soak(void **state) {
     }
     terminal_resize(s.t, 90, 30);
     terminal_type(s.t, "\033\033\033");
-    for (int i = 0; i < 500 && !terminal_shows(s.t, "1 Layers"); i++) terminal_type(s.t, "\033");
-    assert_true(terminal_shows(s.t, "1 Layers"));
+    for (int i = 0; i < 500 && !terminal_shows(s.t, " Layers"); i++) terminal_type(s.t, "\033");
+    assert_true(terminal_shows(s.t, " Layers"));
     screen_quit(&s);
 }
 
@@ -364,7 +371,7 @@ static void mouse(void **state) {
     screen_open(&s, 120, 40, "xterm-256color", "C.UTF-8", false);
     run_to_end(&s);
     terminal_send(s.t, "\033[<0;100;3M\033[<0;100;3m"); // a click on the params
-    await_text(&s, "\xe2\x94\x81 3 Params");
+    await_text(&s, "\xe2\x94\x81 Params");
     terminal_send(s.t, "\033[<0;10;6M\033[<0;10;6m"); // and on the third layer
     await_text(&s, "stage2.conv conv2d");
     terminal_send(s.t, "\033[<65;10;6M"); // the wheel
@@ -425,21 +432,21 @@ static void saving(void **state) {
     screen_open(&s, 120, 40, "xterm-256color", "C.UTF-8", false);
     run_to_end(&s);
     char *text = typed_file(&s, "save-text", "panel.txt");
-    assert_non_null(strstr(text, "1 Layers"));
-    assert_null(strstr(text, "3 Params")); // the panel alone, without the line that asked
+    assert_non_null(strstr(text, " Layers"));
+    assert_null(strstr(text, " Params")); // the panel alone, without the line that asked
     assert_null(strstr(text, "save-text"));
     free(text);
     text = typed_file(&s, "save", "whole.svg");
     assert_non_null(strstr(text, "<svg xmlns"));
     assert_non_null(strstr(text, "#00afaf")); // the theme's accent
-    assert_non_null(strstr(text, "3 Params"));
+    assert_non_null(strstr(text, " Params"));
     assert_non_null(strstr(text, "</svg>\n"));
     assert_null(strstr(text, "save "));
     free(text);
     terminal_type(s.t, ":theme light\r");
     text = typed_file(&s, "save-svg", "panel.svg");
     assert_non_null(strstr(text, "fill=\"#ffffff\""));
-    assert_null(strstr(text, "3 Params"));
+    assert_null(strstr(text, " Params"));
     free(text);
     text = typed_file(&s, "save-csv", "rows.csv");
     assert_int_equal(strncmp(text, "index,name,", 11), 0);
@@ -518,7 +525,7 @@ static void themes(void **state) {
 static void scripts_play(void **state) {
     (void)state;
     const char *path = support_temp_path("keys.txt"), *saved = support_temp_path("played.txt");
-    char *text = base_sprintf("# a tour\nEnter\nwait\n3\nl l\n:save %s\nq\n", saved);
+    char *text = base_sprintf("# a tour\nEnter\nwait\n:view params\nl l\n:save %s\nq\n", saved);
     support_write(path, text, strlen(text));
     free(text);
     screen s = {.options.script = path};

@@ -1,0 +1,62 @@
+// Private to ui/: parts - what one feature of the screen adds to it: commands, keys, functions for views, rows to show,
+// state of its own. A new feature is a file with a ui_part and a line in parts.c.
+#ifndef VISE_UI_PART_H
+#define VISE_UI_PART_H
+
+#include "ui/app.h"
+
+typedef struct ui_place {
+    const char *context, *title;
+} ui_place;
+
+typedef struct ui_part {
+    const char *name;
+    const ui_command *commands;
+    size_t command_count;
+    const ui_binding *bindings;
+    size_t binding_count;
+    const script_function *functions; // of the Lua table `ui`
+    size_t function_count;
+    const ui_source *sources;
+    size_t source_count;
+    size_t bytes; // of its state: zeroed before open, freed after close
+    // All may be NULL. `own` is the state. open may leave a message and must not fail: the screen goes on without.
+    void (*open)(ui_app *app, void *own); // after the runner and the views
+    void (*close)(ui_app *app, void *own);
+    void (*event)(ui_app *app, void *own, const base_event *e); // of the job, after the state took it
+    // A click into a panel that has the focus now, x and y within its inside; true: taken.
+    bool (*click)(ui_app *app, void *own, ui_view *view, int x, int y);
+    // A title for the help page's keys of each context that this part's bindings name, NULL after the last.
+    const ui_place *places;
+} ui_part;
+
+// A command's function, what it offers the palette, and the arguments that it has no use for.
+#define ON(name) static bool name(ui_app *app, const char *argument, base_err *err)
+#define OFFER(name) static void name(ui_app *app, const char *typed)
+#define UNUSED (void)app, (void)argument, (void)err
+
+extern const ui_part *const ui_parts[]; // core first
+extern const size_t ui_part_count;
+
+// The state of a part; NULL before it was opened.
+void *ui_part_own(const ui_state *s, const ui_part *part);
+void ui_parts_open(ui_app *app);
+void ui_parts_close(ui_app *app);
+void ui_parts_event(ui_app *app, const base_event *e);
+
+// Everything of all parts, in order; NULL after the last.
+const ui_command *ui_command_at(size_t index);
+const ui_binding *ui_binding_at(size_t index);
+const script_function *ui_function_at(size_t index);
+const ui_source *ui_part_source(size_t index);
+// The functions as one array, for script_view_open; lives as long as the program.
+const script_function *ui_functions(size_t *count);
+
+// The core in three: commands.c, keys.c, host.c.
+extern const ui_part ui_part_commands, ui_part_keys, ui_part_host;
+// The others, a file each.
+extern const ui_part ui_part_save;
+
+// A part's own sources keep rows in its state: `ui_part_own(s, &ui_part_NAME)`.
+
+#endif

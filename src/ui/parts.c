@@ -1,0 +1,80 @@
+// The parts of the screen, and everything they add as one list.
+#include "ui/part.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const ui_place core_places[] = {{"params", "Keys on params"},
+                                       {"chart", "Keys on a chart"},
+                                       {"running", "Keys while a run is going"},
+                                       {"recipes", "Keys in the list of recipes"},
+                                       {"help", "Keys on a page like this"},
+                                       {"quit", "Keys at the question before quitting"},
+                                       {NULL, NULL}};
+
+// Keys and functions are tables of files of their own: three parts are the core.
+static const ui_part part_places = {.name = "places", .places = core_places};
+
+const ui_part *const ui_parts[] = {
+    &ui_part_commands, &ui_part_keys, &ui_part_host, &part_places, &ui_part_save,
+};
+const size_t ui_part_count = sizeof ui_parts / sizeof *ui_parts;
+_Static_assert(sizeof ui_parts / sizeof *ui_parts <= UI_MAX_PARTS, "UI_MAX_PARTS is too small");
+
+void *ui_part_own(const ui_state *s, const ui_part *part) {
+    for (size_t i = 0; i < ui_part_count; i++)
+        if (ui_parts[i] == part) return s->part[i];
+    return NULL;
+}
+
+void ui_parts_open(ui_app *app) {
+    for (size_t i = 0; i < ui_part_count; i++) {
+        const ui_part *p = ui_parts[i];
+        if (p->bytes) app->state.part[i] = base_calloc(1, p->bytes);
+        if (p->open) p->open(app, app->state.part[i]);
+    }
+}
+
+void ui_parts_close(ui_app *app) {
+    for (size_t i = ui_part_count; i-- > 0;) {
+        const ui_part *p = ui_parts[i];
+        if (p->bytes && !app->state.part[i]) continue; // never opened
+        if (p->close) p->close(app, app->state.part[i]);
+        free(app->state.part[i]);
+        app->state.part[i] = NULL;
+    }
+}
+
+void ui_parts_event(ui_app *app, const base_event *e) {
+    for (size_t i = 0; i < ui_part_count; i++)
+        if (ui_parts[i]->event) ui_parts[i]->event(app, app->state.part[i], e);
+}
+
+// The index-th of all parts' rows of one kind.
+#define AT(array, count)                                                                                               \
+    for (size_t i = 0; i < ui_part_count; i++) {                                                                       \
+        if (index < ui_parts[i]->count) return &ui_parts[i]->array[index];                                             \
+        index -= ui_parts[i]->count;                                                                                   \
+    }                                                                                                                  \
+    return NULL
+
+const ui_command *ui_command_at(size_t index) {
+    AT(commands, command_count);
+}
+const ui_binding *ui_binding_at(size_t index) {
+    AT(bindings, binding_count);
+}
+const script_function *ui_function_at(size_t index) {
+    AT(functions, function_count);
+}
+const ui_source *ui_part_source(size_t index) {
+    AT(sources, source_count);
+}
+
+const script_function *ui_functions(size_t *count) {
+    enum { MOST = 128 };
+    static script_function all[MOST];
+    const script_function *f;
+    for (*count = 0; *count < MOST && (f = ui_function_at(*count)); (*count)++) all[*count] = *f;
+    return all;
+}

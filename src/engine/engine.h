@@ -29,8 +29,14 @@ bool engine_backward(const model *m, engine_weights w, const data_batch *batch, 
 bool engine_backward_inputs(const model *m, engine_weights w, const data_batch *batch, float *input, double *noise,
                             double *loss, base_job *job, base_err *err) BASE_MUST_USE;
 // Relevance of every weight for the logits of the labels (mean over labelled targets), signed: layer-wise relevance
-// propagation with the epsilon rule (Bach et al. 2015, equation 58) in its gradient form. relevance[p] as grad above.
-bool engine_relevance(const model *m, engine_weights w, const data_batch *batch, double epsilon,
+// propagation with the epsilon or the alpha-beta rule (Bach et al. 2015, equations 58 and 60) in linear layers and
+// convolutions. relevance[p] as grad above.
+typedef struct engine_relevance_rule {
+    bool alpha_beta; // parts that raise an output are given alpha of its relevance, those that lower it 1 - alpha
+    double epsilon;  // added to |output|; of the epsilon rule
+    double alpha;    // >= 1
+} engine_relevance_rule;
+bool engine_relevance(const model *m, engine_weights w, const data_batch *batch, const engine_relevance_rule *rule,
                       float *const *relevance, base_job *job, base_err *err) BASE_MUST_USE;
 // How far the batch's statistics lie from those the network's batch norms remember (ZeroQ, arXiv 2001.00281, equation
 // 4): over the input (as if normalised) and the input of every batch norm, the mean over channels of the squared

@@ -1,11 +1,14 @@
 // rule: ways back through the network that are not the gradient of its parameters - to the samples, to what noise on a
 // layer's input does, to the relevance of weights, to samples that look like training data.
 //
-// Relevance: with R = z c for each value z, the epsilon rule R_i = sum a_i w_ij R_j / (z_j + e sign z_j) is c_i = sum
-// w_ij c_j |z_j| / (|z_j| + e): the gradient's own way back with the linear nodes' gradients scaled. A function y =
-// f(x) passes R on whole where its slope is taken to be y / x; a product of two gives each half; weights of attention
-// and the divisors of norms are taken for constants (Ancona et al., arXiv 1711.06104, proposition 1; Ali et al., arXiv
-// 2202.07304, section 3). The relevance of a weight is the part of R_j that comes through it: w times its gradient.
+// Relevance, epsilon rule: with R = z c for each value z, the epsilon rule R_i = sum a_i w_ij R_j / (z_j + e sign z_j)
+// is c_i = sum w_ij c_j |z_j| / (|z_j| + e): the gradient's own way back with the linear nodes' gradients scaled. A
+// function y = f(x) passes R on whole where its slope is taken to be y / x; a product of two gives each half; weights
+// of attention and the divisors of norms are taken for constants (Ancona et al., arXiv 1711.06104, proposition 1; Ali
+// et al., arXiv 2202.07304, section 3). The relevance of a weight is the part of R_j that comes through it: w times its
+// gradient. Alpha-beta rule: R_i = sum (alpha z+_ij / z+_j - beta z-_ij / z-_j) R_j, beta = alpha - 1, z+ and z- the
+// positive and the negative parts a_i w_ij (the bias is one more of them). A part is positive where value and weight
+// have one sign, so four products of positive and negative halves, each the layer's own kernels on them, give all sums.
 #include "engine/backward.h"
 
 #include <math.h>
@@ -107,13 +110,106 @@ static void pass_norm(const engine_args *a) {
     }
 }
 
+typedef struct relevance {
+    const engine_relevance_rule *rule;
+    atomic_bool no_memory;
+} relevance;
+
+// out = the positive (sign 1) or negative (-1) half of x.
+static void half_of(const float *x, int64_t n, int sign, float *out) {
+    for (int64_t i = 0; i < n; i++) out[i] = (x[i] < 0) == (sign < 0) ? x[i] : 0;
+}
+
+// Halves of a layer's values, weights and bias, its sums and what they are given.
+typedef struct halves {
+    int64_t ins, outs, weights, channels;
+    float *x, *w, *b, *dx, *dw, *sum[2], *share[2]; // sum, share: 0 of the positive parts, 1 of the negative
+} halves;
+
+static float *halves_lay(halves *h, const engine_args *a, base_err *err) {
+    h->ins = model_shape_count(&a->in_shape[0]);
+    h->outs = model_shape_count(&a->out_shape[0]);
+    h->weights = model_shape_count(&a->param_shape[0]);
+    h->channels = a->param[1] ? model_shape_count(&a->param_shape[1]) : 0;
+    int64_t sizes[] = {h->ins, h->weights, h->channels, h->ins, h->weights, h->outs, h->outs, h->outs, h->outs},
+            all = 0;
+    float **parts[] = {&h->x, &h->w, &h->b, &h->dx, &h->dw, &h->sum[0], &h->sum[1], &h->share[0], &h->share[1]};
+    enum { PARTS = sizeof parts / sizeof *parts, ALIGN = 16 };
+    for (int k = 0; k < PARTS; k++) all += sizes[k] + ALIGN;
+    float *room = base_big_alloc((size_t)all, sizeof *room, "halves of a layer for relevance", err), *at = room;
+    for (int k = 0; room && k < PARTS; k++) {
+        *parts[k] = at;
+        at += (sizes[k] + ALIGN - 1) / ALIGN * ALIGN;
+    }
+    return room;
+}
+
+// One of four products: values of sign `of_x` with weights of sign `of_w`. Forward: their sum is added; back: what it
+// is given goes to the values and weights of these signs.
+static void product_of_halves(halves *h, const engine_args *a, int of_x, int of_w, bool back) {
+    int part = of_x == of_w ? 0 : 1;
+    const engine_kernel *kernel = &engine_kernels[a->node->op];
+    engine_args half = *a;
+    half_of(a->in[0], h->ins, of_x, h->x);
+    half_of(a->param[0], h->weights, of_w, h->w);
+    half.in[0] = h->x;
+    half.param[0] = h->w;
+    half.param[1] = NULL;
+    half.prepared = NULL;
+    if (!back) {
+        // A bias is a part of its own sign: counted once, with the products of positive values.
+        if (h->channels && of_x > 0) {
+            half_of(a->param[1], h->channels, of_w, h->b);
+            half.param[1] = h->b;
+        }
+        half.out[0] = h->share[0]; // room that is free until the sums are there
+        kernel->forward(&half);
+        for (int64_t i = 0; i < h->outs; i++) h->sum[part][i] += h->share[0][i];
+        return;
+    }
+    memset(h->dx, 0, (size_t)h->ins * sizeof *h->dx);
+    memset(h->dw, 0, (size_t)h->weights * sizeof *h->dw);
+    half.dout[0] = h->share[part];
+    half.din[0] = a->din[0] ? h->dx : NULL;
+    half.dparam[0] = a->dparam[0] ? h->dw : NULL;
+    half.dparam[1] = NULL;
+    kernel->backward(&half);
+    for (int64_t i = 0; a->din[0] && i < h->ins; i++)
+        if ((a->in[0][i] < 0) == (of_x < 0)) a->din[0][i] += h->dx[i];
+    for (int64_t i = 0; a->dparam[0] && i < h->weights; i++)
+        if ((a->param[0][i] < 0) == (of_w < 0)) a->dparam[0][i] += h->dw[i];
+}
+
+// Written in the form c = R / z of the epsilon rule, so that the other nodes' ways back stay what they are.
+static bool pass_halves(const engine_args *a, double alpha, const float *dout, base_err *err) {
+    static const int signs[4][2] = {{1, 1}, {-1, -1}, {1, -1}, {-1, 1}};
+    halves h;
+    float *room = halves_lay(&h, a, err);
+    if (!room) return false;
+    for (int k = 0; k < 4; k++) product_of_halves(&h, a, signs[k][0], signs[k][1], false);
+    for (int64_t i = 0; i < h.outs; i++) {
+        double r = (double)dout[i] * (double)a->out[0][i], up = (double)h.sum[0][i], down = (double)h.sum[1][i];
+        h.share[0][i] = up > 0 ? (float)(alpha * r / up) : 0;
+        h.share[1][i] = down < 0 ? (float)((1 - alpha) * r / down) : 0;
+    }
+    for (int k = 0; k < 4; k++) product_of_halves(&h, a, signs[k][0], signs[k][1], true);
+    base_big_free(room);
+    return true;
+}
+
 static bool pass_relevance(void *context, engine_args *a, int node, int64_t block, float *dout) {
-    const double epsilon = *(const double *)context;
+    relevance *k = context;
+    const double epsilon = k->rule->epsilon;
+    base_err err;
     (void)node, (void)block;
     int64_t n = model_shape_count(&a->out_shape[0]);
     switch (a->node->op) {
     case MODEL_LINEAR:
     case MODEL_CONV2D:
+        if (k->rule->alpha_beta) {
+            if (!pass_halves(a, k->rule->alpha, dout, &err)) atomic_store(&k->no_memory, true);
+            return true;
+        }
         for (int64_t i = 0; i < n; i++) {
             double z = fabs((double)a->out[0][i]);
             if (z + epsilon > 0) dout[i] = (float)((double)dout[i] * (z / (z + epsilon)));
@@ -144,17 +240,19 @@ static bool pass_relevance(void *context, engine_args *a, int node, int64_t bloc
     }
 }
 
-bool engine_relevance(const model *m, engine_weights w, const data_batch *batch, double epsilon,
-                      float *const *relevance, base_job *job, base_err *err) {
-    backward_rule rule = {.context = &epsilon, .seed = seed_labels, .node = pass_relevance};
+bool engine_relevance(const model *m, engine_weights w, const data_batch *batch, const engine_relevance_rule *how,
+                      float *const *of_weights, base_job *job, base_err *err) {
+    relevance k = {.rule = how};
+    backward_rule rule = {.context = &k, .seed = seed_labels, .node = pass_relevance};
     double loss;
     if (!exec_check_model(m, err)) return false;
     if (m->graph->task == MODEL_RECONSTRUCT)
         return base_fail(err, "relevance is of the logit of a label, and %s reconstructs", m->name);
-    if (!follow(m, w, batch, &rule, relevance, &loss, job, err)) return false;
+    if (!follow(m, w, batch, &rule, of_weights, &loss, job, err)) return false;
+    if (atomic_load(&k.no_memory)) return base_fail(err, "relevance: there is no memory for the halves of a layer");
     for (int p = 0; p < m->graph->param_count; p++) {
-        int64_t n = relevance[p] ? model_shape_count(&m->graph->params[p].shape) : 0;
-        for (int64_t i = 0; i < n; i++) relevance[p][i] *= w[p][i];
+        int64_t n = of_weights[p] ? model_shape_count(&m->graph->params[p].shape) : 0;
+        for (int64_t i = 0; i < n; i++) of_weights[p][i] *= w[p][i];
     }
     return true;
 }

@@ -86,6 +86,8 @@ typedef struct keeper {
     const study_store *store;
     base_hash *common; // NULL: nothing is kept
     int rows, cols;
+    const struct missing *missing; // what is being measured
+    bool *written;                 // [rows x cols] kept already
 } keeper;
 
 static bool cell_key(const keeper *k, int row, int col, char key[33]) {
@@ -116,15 +118,16 @@ static char *steps_text(const study_option *o) {
     return b.text ? b.text : base_strdup("");
 }
 
-static void put(const keeper *k, const study_table *t, int row, int col) {
+// The cell at `at` of t, which is row `row` and column `col` of the whole table.
+static void put(const keeper *k, const study_table *t, int at, int row, int col) {
     char key[33];
-    int at = row * t->cols + col;
-    if (!cell_key(k, row, col, key)) return;
+    if (k->written[row * k->cols + col] || !cell_key(k, row, col, key)) return;
+    k->written[row * k->cols + col] = true;
     const data_view *seen = (k->metric->data & STUDY_SELECT) && k->s->select ? k->s->select : k->s->calib;
     char *steps = k->metric->by_option ? steps_text(&k->s->options[col]) : base_strdup("");
     study_record r = {.model = k->s->m->name,
-                      .layer = t->row[row],
-                      .option = t->col[col],
+                      .layer = t->row[at / t->cols],
+                      .option = t->col[at % t->cols],
                       .steps = steps,
                       .metric = k->metric->name,
                       .samples = seen ? seen->label : "",
@@ -149,7 +152,8 @@ typedef struct missing {
     int *layers, *row; // layers to measure, and their rows
     study_option *options;
     int *col;
-    int layer_count, option_count;
+    int layer_count, option_count, cells;
+    bool *have; // [layer_count x option_count] cells between them that are there
 } missing;
 
 static void find_missing(const keeper *k, study_record *records, bool *have, missing *m) {
@@ -176,6 +180,17 @@ static void find_missing(const keeper *k, study_record *records, bool *have, mis
         if (k->metric->by_option) m->options[m->option_count] = k->s->options[c];
         m->option_count++;
     }
+    m->have = base_calloc((size_t)m->layer_count * (size_t)m->option_count + 1, sizeof *m->have);
+    for (int r = 0; r < m->layer_count; r++)
+        for (int c = 0; c < m->option_count; c++) {
+            m->have[r * m->option_count + c] = have[m->row[r] * k->cols + m->col[c]];
+            m->cells += !m->have[r * m->option_count + c];
+        }
+}
+
+static void keep_now(void *context, const study_table *t, int row, int col) {
+    const keeper *k = context;
+    if (k->metric->alone) put(k, t, row * t->cols + col, k->missing->row[row], k->missing->col[col]);
 }
 
 static bool measure_missing(const keeper *k, const base_value *values, const missing *m, study_table *t, base_job *job,
@@ -186,6 +201,9 @@ static bool measure_missing(const keeper *k, const base_value *values, const mis
     if (k->metric->by_option) {
         part.options = m->options;
         part.option_count = m->option_count;
+        part.have = m->have;
+        part.measured = keep_now;
+        part.measured_context = (void *)(uintptr_t)k;
     }
     study_table found;
     if (!study_sensitivity(&part, k->metric, values, &found, job, err)) return false;
@@ -194,11 +212,12 @@ static bool measure_missing(const keeper *k, const base_value *values, const mis
     for (int r = 0; r < m->layer_count; r++)
         for (int c = 0; c < m->option_count; c++) {
             int from = r * found.cols + c, to = m->row[r] * t->cols + m->col[c];
+            if (m->have[from]) continue;
             t->value[to] = found.value[from];
             t->error[to] = found.error[from];
             t->seconds[to] = found.seconds[from];
             if (t->bytes && found.bytes) t->bytes[to] = found.bytes[from];
-            put(k, t, m->row[r], m->col[c]);
+            put(k, t, to, m->row[r], m->col[c]);
         }
     study_table_free(&found);
     return true;
@@ -234,14 +253,15 @@ bool study_sensitivity_kept(const study_subject *s, const study_metric *metric, 
         return true;
     }
     if (!study_table_new(t, s, metric->name, "", metric->by_option, err)) return false;
-    keeper k = {.s = s, .metric = metric, .store = store, .rows = t->rows, .cols = t->cols};
-    open_keeper(&k, values);
     size_t cells = (size_t)t->rows * (size_t)t->cols;
+    missing m = {0};
+    keeper k = {.s = s, .metric = metric, .store = store, .rows = t->rows, .cols = t->cols, .missing = &m};
+    k.written = base_calloc(cells, sizeof *k.written);
+    open_keeper(&k, values);
     study_record *records = base_calloc(cells, sizeof *records);
     bool *have = base_calloc(cells, sizeof *have);
-    missing m = {0};
     find_missing(&k, records, have, &m);
-    *fresh = m.layer_count * m.option_count;
+    *fresh = m.cells;
     bool ok = true;
     if (*fresh) ok = measure_missing(&k, values, &m, t, job, err);
     if (ok) take_records(t, records, have);
@@ -250,6 +270,8 @@ bool study_sensitivity_kept(const study_subject *s, const study_metric *metric, 
     free(m.row);
     free(m.options);
     free(m.col);
+    free(m.have);
+    free(k.written);
     free(records);
     free(have);
     char unused[33];

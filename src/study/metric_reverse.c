@@ -10,19 +10,25 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
-enum { SAMPLES, EPSILON };
+enum { SAMPLES, EPSILON, RULE, ALPHA };
 static const base_arg args[] = {
     {"samples", BASE_INT, 128, 1, 1 << 20, NULL, NULL, "calibration samples, the first ones"},
     {"epsilon", BASE_NUM, 1e-3, 0, 1e3, NULL, NULL,
-     "added to |z| of a layer's outputs: the larger, the more that weak and contradictory outputs absorb"}};
+     "added to |z| of a layer's outputs: the larger, the more that weak and contradictory outputs absorb"},
+    {"rule", BASE_TEXT, 0, 0, 0, "epsilon", "epsilon|alpha_beta",
+     "epsilon: in proportion to the parts; alpha_beta: what raises an output and what lowers it apart"},
+    {"alpha", BASE_NUM, 2, 1, 100, NULL, NULL,
+     "alpha_beta: share of the parts that raise an output; beta = alpha - 1; 1: they alone count (z+ rule)"}};
 
 typedef struct reversing {
     const study_subject *s;
     study_table *t;
-    double epsilon, *noise, *squares; // noise [node_count]; squares [rows]
-    float **one;                      // [param_count] relevance for one sample
-    double **sum;                     // [param_count] of all samples
+    engine_relevance_rule rule;
+    double *noise, *squares; // noise [node_count]; squares [rows]
+    float **one;             // [param_count] relevance for one sample
+    double **sum;            // [param_count] of all samples
 } reversing;
 
 typedef bool (*take_sample)(reversing *k, const data_batch *batch, base_job *job, base_err *err);
@@ -124,7 +130,7 @@ static bool open_relevance(reversing *k, base_err *err) {
 
 static bool take_relevance(reversing *k, const data_batch *batch, base_job *job, base_err *err) {
     const model *m = k->s->m;
-    if (!engine_relevance(m, m->weights, batch, k->epsilon, k->one, job, err)) return false;
+    if (!engine_relevance(m, m->weights, batch, &k->rule, k->one, job, err)) return false;
     for (int r = 0; r < k->t->rows; r++) {
         const model_layer *l = &m->layers[study_layer(k->s, r)];
         for (int64_t i = 0; i < l->weights; i++) k->sum[l->weight][i] += (double)k->one[l->weight][i];
@@ -134,7 +140,8 @@ static bool take_relevance(reversing *k, const data_batch *batch, base_job *job,
 
 static bool measure_relevance(const study_subject *s, const base_value *v, study_table *t, base_job *job,
                               base_err *err) {
-    reversing k = {.s = s, .t = t, .epsilon = v[EPSILON].number};
+    reversing k = {.s = s, .t = t};
+    k.rule = (engine_relevance_rule){!strcmp(v[RULE].text, "alpha_beta"), v[EPSILON].number, v[ALPHA].number};
     bool ok = study_table_new(t, s, "relevance", "logit", false, err) && open_relevance(&k, err) &&
               each_sample(&k, (int64_t)v[SAMPLES].number, take_relevance, job, err);
     for (int r = 0; ok && r < t->rows; r++) {
@@ -157,8 +164,9 @@ const study_metric metric_relevance = {
     .help = "sum of |relevance| of a layer's weights for the right answers, by relevance propagation",
     .about =
         "The logit of the label is handed back through the network: every output gives its relevance to the weights\n"
-        "and inputs it was summed from, in proportion (epsilon rule). What comes through a weight, summed over\n"
-        "samples, is the weight's relevance; signed sums are nearly equal in all layers, so sizes are added up.\n"
+        "and inputs it was summed from, in proportion (rule \"epsilon\"), or what raised the output apart from\n"
+        "what lowered it (\"alpha_beta\", four times the work). What comes through a weight, summed over samples, is "
+        "the weight's relevance; signed sums are nearly equal in all layers, so sizes are added up.\n"
         "Activations, gates, attention and norms as Ali et al. 2022. Does not look at the options.",
     .source = "Bach et al. 2015 (LRP, equation 58); Becking et al. 2021, ECQx (arXiv 2109.04236); Ali et al. 2022",
     .cost = "labelled calibration samples; one backward pass a sample",

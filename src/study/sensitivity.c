@@ -102,9 +102,13 @@ static bool on_option(void *context, int layer, int rule, const float *decoded, 
     const each_cell *e = context;
     int r = 0;
     while (study_layer(e->s, r) != layer) r++;
-    e->t->bytes[r * e->t->cols + rule] = row->bytes;
-    e->t->seconds[r * e->t->cols + rule] = row->seconds;
-    return e->cell(e->context, r, rule, decoded, row, err);
+    int at = r * e->t->cols + rule;
+    e->t->bytes[at] = row->bytes;
+    e->t->seconds[at] = row->seconds;
+    if (e->s->have && e->s->have[at]) return true;
+    if (!e->cell(e->context, r, rule, decoded, row, err)) return false;
+    if (e->s->measured) e->s->measured(e->s->measured_context, e->t, r, rule);
+    return true;
 }
 
 bool study_each(const study_subject *s, study_table *t, study_cell cell, void *context, base_job *job, base_err *err) {

@@ -17,6 +17,7 @@ typedef struct study_option {
     int step_count;
 } study_option;
 
+struct study_table;
 // What is studied. All lent.
 typedef struct study_subject {
     const model *m;
@@ -27,6 +28,10 @@ typedef struct study_subject {
     const data_view *calib;  // what steps calibrate on and gradients are taken of; NULL: none
     const data_view *select; // what losses are measured on (never the test part); NULL: calib
     uint64_t seed;
+    const bool *have; // [layers x options] cells that need not be looked at, as they are known; NULL: all are measured
+    // Told of each cell of an option as soon as it is measured (t is the table being filled); NULL: nobody.
+    void (*measured)(void *context, const struct study_table *t, int row, int col);
+    void *measured_context;
 } study_subject;
 
 // A metric's values. Rows are layers, columns options; a metric that does not look at the option (a Hessian trace) has
@@ -81,9 +86,10 @@ typedef struct study_store {
     void (*put)(void *context, const char *key, const study_record *r);
     void *context;
 } study_store;
-// study_sensitivity through a store (NULL: none): only the layers and options with a cell that is not there are
-// measured. *fresh: number of cells measured now (fewer than the table has: the rest was there). Steps that a recipe
-// defines or that read other files are not kept.
+// study_sensitivity through a store (NULL: none): only cells that are not there are measured, and cells of metrics that
+// are `alone` are kept as they come, so that a table that was interrupted goes on where it stopped. *fresh: number of
+// cells measured now (fewer than the table has: the rest was there). Steps that a recipe defines or that read other
+// files are not kept.
 bool study_sensitivity_kept(const study_subject *s, const study_metric *metric, const base_value *values,
                             const study_store *store, study_table *t, int *fresh, base_job *job,
                             base_err *err) BASE_MUST_USE;

@@ -224,6 +224,49 @@ static void test_interrupted(void **state) {
     assert_true(same_text_files("whole.csv", "stopped.csv"));
 }
 
+// A sensitivity table killed while it is measured: the cells it had are kept, none is measured twice, the next run has
+// the rest.
+static void test_killed_table(void **state) {
+    (void)state;
+    char path[4200];
+    snprintf(path, sizeof path, "%s/table.lua", support_temp_path(""));
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs("recipe{ name = 'table', about = 'a table', source = 'this test' }\n"
+          "local data = dataset('data/digits') local options = {}\n"
+          "for b = 2, 8 do options[tostring(b)] = quantize{ bits = b } end\n"
+          "local t = sensitivity(model('data/models/digits-cnn.safetensors'), { options = options,\n"
+          "  measure = data.select })\n"
+          "report(t)\nlog('measured now: ' .. t.measured)\n",
+          f);
+    fclose(f);
+    int64_t cells = 0;
+    for (int moment = 60; moment < 2000; moment += 60) {
+        FILE *out;
+        pid_t child = start(&out, "run %s/%s --threads 1 --state %s/%s", "table.lua", "tables");
+        usleep((useconds_t)moment * 1000);
+        kill(child, SIGKILL);
+        int status;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        fclose(out);
+        if (WIFEXITED(status)) break;
+        snprintf(path, sizeof path, "%s/tables/history.db", support_temp_path(""));
+        if (access(path, F_OK) != 0 || count_in("tables", "SELECT 1 FROM sqlite_master WHERE name = 'models'") != 1)
+            continue;
+        int64_t now = count_in("tables", "SELECT count(*) FROM cells");
+        assert_true(now >= cells && now <= 35);
+        cells = now;
+        if (cells) break;
+    }
+    assert_true(cells > 0);
+    char *out = vise(0, "run %s/table.lua --state %s/tables", support_temp_path(""), support_temp_path(""));
+    char expected[64];
+    snprintf(expected, sizeof expected, "measured now: %d", (int)(35 - cells));
+    says(out, expected);
+    free(out);
+    assert_int_equal(count_in("tables", "SELECT count(*) FROM cells"), 35);
+}
+
 static void test_budget(void **state) {
     (void)state;
     char *out = sweep(0, "budget", "budget.csv", "--budget 0.02");
@@ -441,6 +484,7 @@ int main(void) {
         cmocka_unit_test(test_shards),
         cmocka_unit_test(test_killed),
         cmocka_unit_test(test_interrupted),
+        cmocka_unit_test(test_killed_table),
         cmocka_unit_test(test_budget),
         cmocka_unit_test(test_side_by_side),
         cmocka_unit_test(test_failing_points),

@@ -132,7 +132,8 @@ static void relevance_is_the_textbooks(void **state) {
                                       (z1[j] + (z1[j] < 0 ? -epsilon : epsilon)) / COUNT;
         }
         float got1[MID * IN], got2[OUT * MID], *got[2] = {got1, got2};
-        if (!engine_relevance(m, m->weights, &batch, epsilon, got, NULL, &err)) fail_msg("%s", err.text);
+        if (!engine_relevance(m, m->weights, &batch, &(engine_relevance_rule){.epsilon = epsilon}, got, NULL, &err))
+            fail_msg("%s", err.text);
         for (int i = 0; i < MID * IN; i++) {
             assert_true(fabs((double)got1[i] - r1[i]) < 1e-5);
             total[0] += (double)got1[i];
@@ -158,7 +159,8 @@ static void gates_and_norms_keep_relevance(void **state) {
     assert_true(m->graph->param_count < 64);
     for (int p = 0; p < m->graph->param_count; p++)
         got[p] = calloc((size_t)model_shape_count(&m->graph->params[p].shape), sizeof **got);
-    if (!engine_relevance(m, m->weights, &batch, 0, got, NULL, &err)) fail_msg("%s", err.text);
+    if (!engine_relevance(m, m->weights, &batch, &(engine_relevance_rule){0}, got, NULL, &err))
+        fail_msg("%s", err.text);
     double sum[64] = {0};
     for (int p = 0; p < m->graph->param_count; p++) {
         int64_t n = model_shape_count(&m->graph->params[p].shape);
@@ -175,9 +177,106 @@ static void gates_and_norms_keep_relevance(void **state) {
     model_close(m);
 }
 
+// z+ and z- of one output with their shares, by the sums of the paper: r_in gets what each input, r_w what each weight
+// is given.
+static void share_out(const double *a, const float *w, double bias, int count, double r, double alpha, double *r_in,
+                      double *r_w) {
+    double up = fmax(bias, 0), down = fmin(bias, 0);
+    for (int i = 0; i < count; i++) {
+        up += fmax(0, a[i] * (double)w[i]);
+        down += fmin(0, a[i] * (double)w[i]);
+    }
+    for (int i = 0; i < count; i++) {
+        double z = a[i] * (double)w[i];
+        double given = z > 0 ? alpha * r * z / up : z < 0 ? (1 - alpha) * r * z / down : 0;
+        r_in[i] += given;
+        r_w[i] += given / COUNT;
+    }
+}
+
+// Inputs of both signs, a bias, a relu and a second layer without.
+static void halves_are_the_textbooks(void **state) {
+    (void)state;
+    base_err err = {0};
+    model_graph *g = nets_start(DATA_FEATURES, 1, IN, 0, 0);
+    int x = nets_add(g, "linear", "first", 0, -1, "6 1", NULL);
+    x = nets_add(g, "relu", "act", x, -1, NULL, NULL);
+    x = nets_add(g, "linear", "second", x, -1, "4 0", NULL);
+    model *m = nets_create(g, x, MODEL_CLASSIFY, 3);
+    data_batch batch = nets_batch(m, COUNT, 1, 8);
+    const float *w1 = m->weights[model_graph_param(m->graph, "first.weight")];
+    float *b1 = (float *)(uintptr_t)m->weights[model_graph_param(m->graph, "first.bias")];
+    const float *w2 = m->weights[model_graph_param(m->graph, "second.weight")];
+    for (int j = 0; j < MID; j++) b1[j] = 0.2f * (float)(j - 2);
+    for (int k = 0; k < 3; k++) {
+        double alpha = 1 + k * 0.5, r1[MID * IN] = {0}, r2[OUT * MID] = {0};
+        for (int n = 0; n < COUNT; n++) {
+            double a[IN], mid[MID], z2 = 0, r_mid[MID] = {0}, r_in[IN] = {0};
+            int label = batch.labels[n];
+            for (int i = 0; i < IN; i++) a[i] = (double)batch.x[n * IN + i];
+            for (int j = 0; j < MID; j++) {
+                double z = (double)b1[j];
+                for (int i = 0; i < IN; i++) z += a[i] * (double)w1[j * IN + i];
+                mid[j] = fmax(0, z);
+            }
+            for (int j = 0; j < MID; j++) z2 += mid[j] * (double)w2[label * MID + j];
+            share_out(mid, w2 + label * MID, 0, MID, z2, alpha, r_mid, r2 + label * MID);
+            for (int j = 0; j < MID; j++)
+                share_out(a, w1 + j * IN, (double)b1[j], IN, r_mid[j], alpha, r_in, r1 + j * IN);
+        }
+        float got1[MID * IN], got2[OUT * MID], *got[3] = {0};
+        got[model_graph_param(m->graph, "first.weight")] = got1;
+        got[model_graph_param(m->graph, "second.weight")] = got2;
+        engine_relevance_rule rule = {.alpha_beta = true, .alpha = alpha};
+        if (!engine_relevance(m, m->weights, &batch, &rule, got, NULL, &err)) fail_msg("%s", err.text);
+        for (int i = 0; i < MID * IN; i++) assert_true(fabs((double)got1[i] - r1[i]) < 1e-5 * (1 + fabs(r1[i])));
+        for (int i = 0; i < OUT * MID; i++) assert_true(fabs((double)got2[i] - r2[i]) < 1e-5 * (1 + fabs(r2[i])));
+    }
+    nets_batch_free(&batch);
+    model_close(m);
+}
+
+// Convolutions without biases hand on all that they are given, where there are parts of both signs (27 of them) or only
+// the positive ones count: both layers have the label's logit.
+static void convolutions_keep_relevance(void **state) {
+    (void)state;
+    static const struct {
+        const char *conv;
+        double alpha;
+    } cases[] = {{"9 3 3 1 1 1 1 1 1 1 1 3 0", 1}, {"9 3 3 2 1 0 0 0 0 1 1 1 0", 2}};
+    for (size_t k = 0; k < 2; k++) {
+        base_err err = {0};
+        model_graph *g = nets_start(DATA_FEATURES, 3, 3, 9, 9);
+        int x = nets_add(g, "conv2d", "first", 0, -1, cases[k].conv, NULL);
+        x = nets_add(g, "relu", "act", x, -1, NULL, NULL);
+        x = nets_add(g, "global_pool", "pool", x, -1, NULL, NULL);
+        x = nets_add(g, "linear", "second", x, -1, "4 0", NULL);
+        model *m = nets_create(g, x, MODEL_CLASSIFY, 3);
+        data_batch batch = nets_batch(m, COUNT, 1, 8);
+        float *got[4] = {0}, out[COUNT * OUT];
+        for (int p = 0; p < m->graph->param_count; p++)
+            got[p] = calloc((size_t)model_shape_count(&m->graph->params[p].shape), sizeof **got);
+        double logits = 0;
+        assert_true(engine_forward(m, m->weights, &batch, out, NULL, &err));
+        for (int n = 0; n < COUNT; n++) logits += (double)out[n * OUT + batch.labels[n]] / COUNT;
+        engine_relevance_rule rule = {.alpha_beta = true, .alpha = cases[k].alpha};
+        if (!engine_relevance(m, m->weights, &batch, &rule, got, NULL, &err)) fail_msg("%s", err.text);
+        for (int p = 0; p < m->graph->param_count; p++) {
+            double sum = 0;
+            int64_t n = model_shape_count(&m->graph->params[p].shape);
+            for (int64_t i = 0; i < n; i++) sum += (double)got[p][i];
+            if (fabs(sum - logits) > 1e-4 * (1 + fabs(logits))) fail_msg("param %d: %g, not %g", p, sum, logits);
+            free(got[p]);
+        }
+        nets_batch_free(&batch);
+        model_close(m);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(samples_have_gradients), cmocka_unit_test(distance_is_of_channels),
-        cmocka_unit_test(relevance_is_the_textbooks), cmocka_unit_test(gates_and_norms_keep_relevance)};
+        cmocka_unit_test(samples_have_gradients),     cmocka_unit_test(distance_is_of_channels),
+        cmocka_unit_test(relevance_is_the_textbooks), cmocka_unit_test(gates_and_norms_keep_relevance),
+        cmocka_unit_test(halves_are_the_textbooks),   cmocka_unit_test(convolutions_keep_relevance)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

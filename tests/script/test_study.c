@@ -259,6 +259,57 @@ static void test_cells_are_kept(void **state) {
     session_history_close(h);
 }
 
+// A store that stops the run at the seventh cell of a table.
+typedef struct stopping {
+    study_store inner;
+    base_job *job; // NULL: does not stop
+    int cells;
+} stopping;
+
+static bool stopping_get(void *context, const char *key, study_record *r) {
+    stopping *k = context;
+    return k->inner.get(k->inner.context, key, r);
+}
+
+static void stopping_put(void *context, const char *key, const study_record *r) {
+    stopping *k = context;
+    k->inner.put(k->inner.context, key, r);
+    if (++k->cells == 7 && k->job) atomic_store(&k->job->cancel, true);
+}
+
+// What was measured before the run was stopped is there: the next one measures the rest, and has the same table.
+static void test_stopped_tables_go_on(void **state) {
+    (void)state;
+    base_err err = {0};
+    session_history *h = session_history_open(support_temp_path("stopped"), &err);
+    if (!h) fail_msg("%s", err.text);
+    static const char text[] = TABLE "log('fresh ' .. t.measured)\n"
+                                     "for _, l in ipairs(t.rows) do for _, o in ipairs(t.options) do\n"
+                                     "log(string.format('%s %s %.17g %d', l, o, t:value(l, o), t:bytes(l, o))) end end";
+    stopping k = {.inner = session_history_store(h)};
+    study_store store = {stopping_get, stopping_put, &k};
+    said s = {0}, alone = run_recipe(text, NULL);
+    base_job job = {.emit = hear, .context = &s, .start = base_now()};
+    script_run_options o = {.store = &store, .out = support_temp_path("out")};
+    script_recipe *r = script_recipe_text("case.lua", text, &err);
+    assert_non_null(r);
+    k.job = &job;
+    assert_false(script_recipe_run(r, &o, &job, &err));
+    assert_int_equal(err.status, BASE_CANCELLED);
+    script_recipe_free(r);
+    assert_int_equal(k.cells, 7);
+    k.job = NULL;
+    said again = with_store(&store, text);
+    if (!again.ok) fail_msg("%s", again.err.text);
+    assert_int_equal(number_after(again.log.text, "fresh "), 13);
+    assert_int_equal(k.cells, 20);
+    assert_string_equal(strstr(again.log.text, "conv1 2 "), strstr(alone.log.text, "conv1 2 "));
+    said_free(&s);
+    said_free(&again);
+    said_free(&alone);
+    session_history_close(h);
+}
+
 int main(void) {
     if (chdir(support_tree()) != 0) return 1;
     const struct CMUnitTest tests[] = {
@@ -270,6 +321,7 @@ int main(void) {
         cmocka_unit_test(test_units_and_ties),
         cmocka_unit_test(test_test_part_is_told),
         cmocka_unit_test(test_cells_are_kept),
+        cmocka_unit_test(test_stopped_tables_go_on),
         cmocka_unit_test(test_whole_choices),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -48,6 +48,7 @@ typedef struct term_kind {
     const char *name, *help;
     term_attr attr[TERM_MAX_ATTR]; // unused ones have a NULL name
     unsigned optional;             // bit i: attribute i is not written when 0, and 0 when absent
+    const char *retired; // a choice that earlier programs wrote and whose meaning is gone: refused; NULL: none
     const char *blob[TERM_MAX_BLOB];
     int min_child, max_child;
     bool element_wise; // stores one value per (kept) weight: prune can mask it
@@ -239,7 +240,15 @@ term *term_planes_new(int64_t rows, int64_t cols, int64_t stored, int64_t bits, 
 // ---- grids: the data types a quantiser rounds to -------------------------------------------------
 
 typedef struct grid_table grid_table; // types/types.h
-enum grid_search { SEARCH_NONE, SEARCH_FAST, SEARCH_GOLDEN, SEARCH_PERCENTILE, SEARCH_IMATRIX, SEARCH_NESTED };
+enum grid_search {
+    SEARCH_NONE,
+    SEARCH_FAST,
+    SEARCH_GOLDEN,
+    SEARCH_PERCENTILE,
+    SEARCH_IMATRIX,
+    SEARCH_MEDIAN, // ternary: the median magnitude
+    SEARCH_NESTED
+};
 
 typedef struct grid_spec {
     int64_t bits, scheme;    // enum uniform_scheme

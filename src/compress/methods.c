@@ -26,9 +26,10 @@ const compress_method compress_methods[] = {
     {"dtypes", "quantize", "the data types: what each is, its bits and its scales",
      "int              even integers of 1 to 16 bits; ternary -1 0 1; binary the sign\n"
      "eXmY             floats of X exponent and Y mantissa bits, sign beside them, 2 to 8 bits in all; fp4 = e2m1,\n"
-     "                 fp6 = e3m2, fp8 = e4m3; saturating, half to even. With scale=\"e8m0\" and range=\"mse\" the "
-     "bias\n"
-     "                 is searched instead of a free scale\n"
+     "                 fp6 = e3m2, fp8 = e4m3; saturating, half to even. Top codes\n"
+     "                 are as OCP has them (e5m2 Inf and NaN, e4m3 one NaN, others numbers); eXmY-inf: the last\n"
+     "                 exponent is Inf and NaN (IEEE), eXmY-nan (eXmYfn): the last code NaN, eXmY-all: numbers. With\n"
+     "                 scale=\"e8m0\" and range=\"mse\" the bias is searched instead of a free scale\n"
      "mxfp4 mxfp6 mxfp6-e2m3 mxfp8 mxfp8-e5m2 mxint8\n"
      "                 blocks of 32 that share a power of two (OCP MX); nvfp4: e2m1 in blocks of 16 with e4m3 scales\n"
      "                 and one float for the matrix\n"
@@ -79,7 +80,7 @@ const compress_method compress_methods[] = {
      "no data; one pass"},
     {"range-search", "quantize", "how the range of a grid is found",
      "absmax, minmax  the extremes\n"
-     "mse             shrunk by 1 - i/100, i < 80, least sum |w - q|^2.4 (GPTQ's Quantizer)\n"
+     "mse             shrunk by 1 - i/100, i < 80, least sum |w - q|^2.4 (GPTQ's Quantizer: grid 100, maxshrink 0.8)\n"
      "fast            the same up to i < 20, ended after five that are no better (llm-compressor)\n"
      "golden          golden section, first for the squared error weighted by the diagonal of H, then each scale for "
      "the\n"

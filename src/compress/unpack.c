@@ -39,7 +39,7 @@ bool compress_is_packed(const model_tensors *t) {
 
 // ---- terms -----------------------------------------------------------------------------------------
 
-static bool read_attr(const term_attr *a, const json_t *o, int64_t *value, base_err *err) {
+static bool read_attr(const term_attr *a, const char *retired, const json_t *o, int64_t *value, base_err *err) {
     const json_t *v = json_object_get(o, a->name);
     char clean[64];
     if (!v) return base_fail(err, "member '%s' is missing", a->name);
@@ -59,6 +59,11 @@ static bool read_attr(const term_attr *a, const json_t *o, int64_t *value, base_
         }
         at = at[n] ? at + n + 1 : NULL;
     }
+    if (text && retired && !strcmp(text, retired))
+        return base_fail(err,
+                         "member '%s' is '%s', which an earlier version wrote and whose numbers are made otherwise "
+                         "now: compress the model again (forms of today: %s)",
+                         a->name, text, a->choices);
     base_clean(clean, sizeof clean, text ? text : "(no text)");
     return base_fail(err, "member '%s' is '%s', expected one of %s", a->name, clean, a->choices);
 }
@@ -186,7 +191,7 @@ static term *read_term(reader *r, const json_t *o, const char *path, int64_t siz
     bool ok = true;
     for (int i = 0; ok && i < TERM_MAX_ATTR && kind->attr[i].name; i++)
         ok = (kind->optional >> i & 1 && !json_object_get(o, kind->attr[i].name)) ||
-             read_attr(&kind->attr[i], o, &t->attr[i], err);
+             read_attr(&kind->attr[i], kind->retired, o, &t->attr[i], err);
     ok = ok && read_blobs(r, path, t, err) && kind->check(t, err) && read_children(r, o, path, t, depth, err);
     if (ok) return t;
     term_free(t);

@@ -350,6 +350,7 @@ static const attack attacks[] = {
     {"rotate; keep dtype=f16", "\"seed\":1", "\"seed\":-1", NULL, 0, 0, "integer from 0"},
     {"rotate; keep dtype=f16", "\"hadamard\"", "\"scale\"", NULL, 0, 0, "array scales"},
     {"rotate; keep dtype=f16", "\"hadamard\"", "\"mirror\"", NULL, 0, 0, "expected one of scale"},
+    {"rotate method=random; keep dtype=f16", "\"haar\"", "\"random\"", NULL, 0, 0, "an earlier version wrote"},
     {"keep dtype=f16", NULL, NULL, "w1.weight:0.data", 1, 127, "NaN or Inf"},
     {"trellis state=6", "\"state\":6", "\"state\":17", NULL, 0, 0, "integer from 1 to 16"},
     {"trellis state=6", "\"state\":6", "\"state\":1", NULL, 0, 0, "state bits, expected 2 to"},

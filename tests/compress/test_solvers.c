@@ -1,5 +1,6 @@
 // Solvers of quantize: hqq's real zero points, obq, and coordinate descent after any of them - masks, groups, odd
 // shapes, and that the output error only falls.
+#include "compress/solvers/gptq.h"
 #include "tests/compress/compress_support.h"
 
 static const int64_t shapes[][2] = {{1, 1}, {3, 7}, {8, 9}, {16, 36}, {40, 24}, {1, 65}, {33, 1}};
@@ -23,7 +24,9 @@ static const char *const solvers[] = {
     "solver=rtn dtype=ternary granularity=tensor",
     "solver=gptq bits=3",
     "solver=gptq bits=2 group=8 order=act",
+    "solver=gptq bits=2 group=8 order=group",
     "solver=gptq bits=4 granularity=tensor",
+    "solver=rtn dtype=ternary range=median",
     "solver=obq bits=3",
     "solver=obq bits=2 group=5 sym=0",
     "solver=obq bits=3 granularity=tensor",
@@ -210,12 +213,62 @@ static void groups_embeddings_dead_inputs(void **state) {
     free(w), free(h), free(a), free(b);
 }
 
+// order=group is gptq on columns put in that order, whose groups are then runs again: the same codes, stored where the
+// columns stood.
+static void group_order_keeps_groups(void **state) {
+    (void)state;
+    enum { R = 9, GROUP = 8 };
+    static const int64_t widths[] = {24, 29, 5};
+    for (int k = 0; k < 3; k++) {
+        int64_t n = widths[k], groups = (n + GROUP - 1) / GROUP, order[32];
+        float *w = random_matrix(R, n, 40 + (uint64_t)k), *h = random_gram(n, 41), scales[R * 4], zeros[R * 4];
+        for (int64_t i = 0; i < n * n; i++) h[i] *= (float)(1 + i / n * 5 % 7) * (float)(1 + i % n * 5 % 7);
+        if (k == 0)
+            for (int64_t i = 0; i < n; i++) h[3 * n + i] = h[i * n + 3] = 0; // a dead input
+        grid_code codes[R * 32], other[R * 32];
+        base_err err = {0};
+        solver_problem p = {.layer = "test", .r = w, .h = h, .rows = R, .cols = n, .groups = 1, .codes = codes};
+        p.grid = (grid_spec){.bits = 3, .scheme = UNIFORM_ASYM, .group = GROUP, .scale = NUM_F32};
+        p.scales = scales, p.zeros = zeros;
+        assert_true(gptq_solve(&p, &(gptq_options){.damp = 0.01, .block = 16, .group_order = true}, order, &err));
+        // Groups stay together, the short one last; the largest diagonals never rise.
+        double last = INFINITY;
+        for (int64_t g = 0; g < groups; g++) {
+            int64_t from = g * GROUP, here = n - from < GROUP ? n - from : GROUP;
+            for (int64_t i = 0; i < here; i++) {
+                assert_int_equal(order[from + i] / GROUP, order[from] / GROUP);
+                if (i && h[order[from + i - 1] * (n + 1)] > 0)
+                    assert_true(h[order[from + i] * (n + 1)] <= h[order[from + i - 1] * (n + 1)]);
+            }
+            if (here < GROUP) break;
+            assert_true((double)h[order[from] * (n + 1)] <= last);
+            last = (double)h[order[from] * (n + 1)];
+        }
+        float *moved = malloc((size_t)(R * n) * sizeof *moved), *turned = malloc((size_t)(n * n) * sizeof *turned);
+        for (int64_t i = 0; i < n; i++) {
+            for (int64_t r = 0; r < R; r++) moved[r * n + i] = w[r * n + order[i]];
+            for (int64_t j = 0; j < n; j++) turned[i * n + j] = h[order[i] * n + order[j]];
+        }
+        float own[R * 4], own_zeros[R * 4];
+        p.r = moved, p.h = turned, p.codes = other, p.scales = own, p.zeros = own_zeros;
+        assert_true(gptq_solve(&p, &(gptq_options){.damp = 0.01, .block = 16}, NULL, &err));
+        for (int64_t r = 0; r < R; r++)
+            for (int64_t i = 0; i < n; i++) {
+                int64_t mine = r * groups + order[i] / GROUP, theirs = r * groups + i / GROUP;
+                assert_int_equal(codes[r * n + order[i]], other[r * n + i]);
+                assert_true(fabsf(scales[mine] - own[theirs]) < 1e-6f && zeros[mine] == own_zeros[theirs]);
+            }
+        free(moved), free(turned), free(w), free(h);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(descent_only_lowers),      cmocka_unit_test(better_solvers_are_better),
-        cmocka_unit_test(more_bits_are_better),     cmocka_unit_test(hqq_stores_real_zeros),
-        cmocka_unit_test(hqq_beats_its_start),      cmocka_unit_test(obq_says_what_is_too_large),
-        cmocka_unit_test(hqq_refuses_another_grid), cmocka_unit_test(groups_embeddings_dead_inputs),
+        cmocka_unit_test(group_order_keeps_groups),      cmocka_unit_test(descent_only_lowers),
+        cmocka_unit_test(better_solvers_are_better),     cmocka_unit_test(more_bits_are_better),
+        cmocka_unit_test(hqq_stores_real_zeros),         cmocka_unit_test(hqq_beats_its_start),
+        cmocka_unit_test(obq_says_what_is_too_large),    cmocka_unit_test(hqq_refuses_another_grid),
+        cmocka_unit_test(groups_embeddings_dead_inputs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -29,6 +29,9 @@ static const named_type types[] = {{"int bits=1", 1},
                                    {"fp8", 8},
                                    {"e5m2", 0}, // its scales are too small for f16
                                    {"e1m0", 2},
+                                   {"e4m3-inf", 0},
+                                   {"e3m2-nan", 6},
+                                   {"e4m3-all", 0},
                                    {"mxfp4", 0},
                                    {"mxfp6", 0},
                                    {"mxfp8", 0},
@@ -264,7 +267,70 @@ static void scales_stored_together(void **state) {
     free(w), free(h);
 }
 
+// Every format's values from its definition, one code after another, and nearest rounding by trying them all.
+static void minifloats_by_definition(void **state) {
+    (void)state;
+    static const char *const tops[] = {"", "-inf", "-nan", "-all", "fn"};
+    int seen = 0;
+    for (int e = 1; e <= 7; e++)
+        for (int m = 0; e + m <= 7; m++)
+            for (int k = 0; k < 5; k++) {
+                char name[16];
+                snprintf(name, sizeof name, "e%dm%d%s", e, m, tops[k]);
+                type_choice c;
+                base_err err = {0};
+                bool can = (k != 1 || e > 1) && ((k != 2 && k != 4) || e > 1 || m > 0);
+                assert_int_equal(type_find(name, 4, &c, &err), can);
+                if (!can) continue;
+                grid_table t;
+                assert_true(table_build(&c.type, NULL, &t, &err));
+                int half = 1 << (e + m), numbers = half, ocp = e == 5 && m == 2 ? 4 : e == 4 && m == 3 ? 1 : 0;
+                numbers -= k == 0 ? ocp : k == 1 ? 1 << m : k == 3 ? 0 : 1;
+                double largest = 0;
+                for (int i = 0; i < half; i++) {
+                    int power = i >> m, rest = i & ((1 << m) - 1), bias = (1 << (e - 1)) - 1;
+                    double v = power ? ldexp(1 + ldexp(rest, -m), power - bias) : ldexp(ldexp(rest, -m), 1 - bias);
+                    if (i >= numbers) {
+                        assert_false(isfinite(t.value[i]));
+                        continue;
+                    }
+                    assert_true((double)t.value[i] == v && (double)t.value[half + i] == -v);
+                    largest = v > largest ? v : largest;
+                }
+                assert_true((double)t.top == largest);
+                float *x = random_matrix(1, 50, (uint64_t)seen++);
+                grid_code code[50];
+                for (int i = 0; i < 50; i++) x[i] *= (float)largest * 12; // some beyond the top
+                table_encode(&t, 1, x, 50, code);
+                for (int i = 0; i < 50; i++) {
+                    double least = INFINITY;
+                    for (int q = 0; q < 2 * half; q++)
+                        if (isfinite(t.value[q])) least = fmin(least, fabs((double)t.value[q] - (double)x[i]));
+                    assert_true(fabs((double)t.value[code[i]] - (double)x[i]) <= least);
+                }
+                free(x);
+            }
+    assert_int_equal(seen, 28 * 5 - 7 - 2);
+}
+
+static void ternary_by_median(void **state) {
+    (void)state;
+    static const float w[] = {0.1f, -0.7f, 0.3f, 0.2f, -0.4f, 0, 0, 0, 0.5f, 0};
+    base_err err = {0};
+    layer l = open_layer(w, 2, 5, NULL);
+    float *out = apply_steps(&l, "quantize dtype=ternary range=median scale=f32");
+    // Row 0: the median of |w| is 0.3. Row 1: it is 0, so the mean 0.1 is taken.
+    static const float want[] = {0, -0.3f, 0.3f, 0.3f, -0.3f, 0, 0, 0, 0.1f, 0};
+    for (int i = 0; i < 10; i++) assert_true(fabsf(out[i] - want[i]) < 1e-6f);
+    free(out);
+    layer_close(&l);
+    compress_step s;
+    assert_false(try_step("quantize bits=4 range=median", &s, &err));
+    assert_non_null(strstr(err.text, "ternary"));
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(whole_table), cmocka_unit_test(scales_stored_together)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(whole_table), cmocka_unit_test(minifloats_by_definition),
+                                       cmocka_unit_test(ternary_by_median), cmocka_unit_test(scales_stored_together)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

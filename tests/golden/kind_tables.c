@@ -57,7 +57,7 @@ static void check_lists(const golden_file *f) {
     for (unsigned c = 0; c < 256; c++) level[c] = e8m0_value(c);
     compare_list(f, "e8m0_decode", level, 256, 0);
     // Their map of a 4-bit e2m1 puts the subnormal at 1/8 of where the format has it; the rest is the format's.
-    int64_t n = distinct_scaled((minifloat){2, 1}, level);
+    int64_t n = distinct_scaled((minifloat){.exponent = 2, .mantissa = 1}, level);
     for (int64_t i = 0; i < n; i++)
         if (fabsf(level[i]) == 0.5f / 6) level[i] /= 4;
     compare_list(f, "bnb_create_fp8_map_e2m1_unique", level, n, 1e-6);
@@ -69,7 +69,7 @@ static void check_lists(const golden_file *f) {
 static bool format_of(const char *name, minifloat *m) {
     const char *p = strstr(name, "_e");
     if (!p || p[2] < '1' || p[2] > '7' || p[3] != 'm' || p[4] < '0' || p[4] > '6') return false;
-    *m = (minifloat){p[2] - '0', p[4] - '0'};
+    *m = (minifloat){.exponent = p[2] - '0', .mantissa = p[4] - '0'};
     return true;
 }
 

@@ -9,6 +9,10 @@
 // damping)^-1 = U^T U. Here each column takes the same place from the errors so far, through the factor of H itself
 // (sweep.h): Chen et al., The Geometry of LLM Quantization: GPTQ as Babai's Nearest Plane Algorithm, 2025 (arXiv
 // 2507.18553), theorem 1.
+//
+// Group-aware order: Gafni et al., Dual Precision Quantization (arXiv 2505.14638), section 3.4: groups in the order of
+// their largest diag H, columns in the order of theirs inside the group, so that scales follow the moved weights and
+// still belong to runs of neighbouring inputs.
 #include "compress/solvers/gptq.h"
 #include "compress/solvers/sweep.h"
 
@@ -26,6 +30,12 @@ typedef struct gptq_work {
     float *kept;           // [rows x 2 cols] room for a group's kept weights and their counts; NULL without a mask
     float *diagonal;       // of H, [cols] in processing order, then [cols] as it is; NULL: the range does not ask
 } gptq_work;
+
+// The group of parameters that column `at` of the processing order takes.
+static int64_t group_at(const gptq_work *k, int64_t at) {
+    bool by_place = k->o->static_groups || k->o->group_order;
+    return k->group >= k->p->cols ? 0 : (by_place ? k->order[at] : at) / k->group;
+}
 
 // x: the weights of group g of a row as they are now, in processing order from column `at`. Pruned ones do not widen
 // the range.
@@ -65,7 +75,7 @@ static int64_t span_of_groups(void *work, int64_t from, int64_t count) {
 static bool fit_row_ahead(const gptq_work *k, int64_t r, int64_t from, int64_t count, const float *x, base_err *err) {
     for (int64_t at = (from + k->group - 1) / k->group * k->group; at < from + count; at += k->group) {
         int64_t left = k->p->cols - at < k->group ? k->p->cols - at : k->group;
-        if (!fit(k, r, at / k->group, x + at - from, at, left, true, err)) return false;
+        if (!fit(k, r, group_at(k, at), x + at - from, at, left, true, err)) return false;
     }
     return true;
 }
@@ -97,7 +107,7 @@ static bool settle(void *work, sweep_tile *t, int64_t i, float *values, base_err
     const solver_problem *p = k->p;
     int64_t at = t->from + i, original = k->order[at];
     grid_code codes[SWEEP_LANES] = {0};
-    int64_t group = k->group >= p->cols ? 0 : (k->o->static_groups ? original : at) / k->group;
+    int64_t group = group_at(k, at);
     t->grid.grid = solver_grid(p, group);
     for (int64_t r = 0; (i == 0 || k->group < p->cols) && r < t->lanes; r++) {
         t->grid.scale[r] = p->scales[(t->row + r) * k->groups + group];
@@ -142,22 +152,43 @@ static bool fit_ahead(const gptq_work *k, const float *w, base_err *err) {
 }
 
 typedef struct diagonal_entry {
-    float value;
+    float group, value; // largest of the column's group, where that counts; its own
     int64_t index;
 } diagonal_entry;
 
 static int falling(const void *a, const void *b) {
     const diagonal_entry *x = a, *y = b;
+    if (x->group != y->group) return x->group > y->group ? -1 : 1;
     if (x->value != y->value) return x->value > y->value ? -1 : 1;
     return x->index < y->index ? -1 : 1;
 }
 
-static void find_order(const solver_problem *p, bool act_order, int64_t *order) {
+// Columns of groups that share their largest value must not mix, and a shorter last group must stay last: ranks, not
+// values, decide between groups.
+static void rank_groups(diagonal_entry *d, int64_t n, int64_t group) {
+    int64_t whole = n / group;
+    diagonal_entry *g = base_calloc((size_t)whole + 1, sizeof *g);
+    for (int64_t i = 0; i < whole; i++) {
+        g[i] = (diagonal_entry){0, d[i * group].value, i};
+        for (int64_t c = i * group; c < (i + 1) * group; c++)
+            if (d[c].value > g[i].value) g[i].value = d[c].value;
+    }
+    qsort(g, (size_t)whole, sizeof *g, falling);
+    for (int64_t i = 0; i < whole; i++)
+        for (int64_t c = 0; c < group; c++) d[g[i].index * group + c].group = (float)(whole - i);
+    free(g);
+}
+
+static void find_order(const gptq_work *k, int64_t *order) {
+    const solver_problem *p = k->p;
     int64_t n = p->cols;
     for (int64_t i = 0; i < n; i++) order[i] = i;
-    if (!act_order) return;
+    if (!k->o->act_order && !k->o->group_order) return;
     diagonal_entry *d = base_calloc((size_t)n, sizeof *d);
-    for (int64_t i = 0; i < n; i++) d[i] = (diagonal_entry){p->h[i * n + i] == 0 ? 1 : p->h[i * n + i], i};
+    // The authors of act-order give dead inputs a diagonal of 1 first; a group must not come early for a dead one.
+    float dead = k->o->group_order ? 0 : 1;
+    for (int64_t i = 0; i < n; i++) d[i] = (diagonal_entry){0, p->h[i * n + i] == 0 ? dead : p->h[i * n + i], i};
+    if (k->o->group_order) rank_groups(d, n, k->group);
     qsort(d, (size_t)n, sizeof *d, falling);
     for (int64_t i = 0; i < n; i++) order[i] = d[i].index;
     free(d);
@@ -179,7 +210,7 @@ static bool run(gptq_work *k, int64_t *order, float *f, sweep *s, base_err *err)
     int64_t rows = p->rows, cols = p->cols;
     bool whole = k->group >= cols, fixed = k->o->fitted || p->fitted;
     memcpy(k->w, p->r, (size_t)(rows * cols) * sizeof *k->w);
-    find_order(p, k->o->act_order, order);
+    find_order(k, order);
     for (int64_t c = 0; k->diagonal && c < cols; c++) {
         k->diagonal[c] = p->h[order[c] * cols + order[c]];
         k->diagonal[cols + c] = p->h[c * cols + c];
@@ -188,7 +219,7 @@ static bool run(gptq_work *k, int64_t *order, float *f, sweep *s, base_err *err)
     for (int64_t c = 0; c < cols; c++)
         for (int64_t r = 0; p->h[c * cols + c] == 0 && r < rows; r++) k->w[r * cols + c] = 0;
     if (!whole && !fixed && k->o->static_groups && !fit_ahead(k, k->w, err)) return false;
-    if (k->o->act_order) put_in_order(k);
+    if (k->o->act_order || k->o->group_order) put_in_order(k);
     return (k->o->factored || sweep_factor(p->layer, cols, p->h, s->order, k->o->damp, f, &p->damping, p->job, err)) &&
            sweep_run(s, err);
 }
@@ -219,7 +250,7 @@ bool gptq_solve(solver_problem *p, const gptq_options *o, int64_t *order, base_e
                .block = o->block,
                .wide = wait_columns(&k),
                .w = p->r,
-               .order = o->act_order ? own : NULL,
+               .order = o->act_order || o->group_order ? own : NULL,
                .moved = k.w,
                .f = f,
                .span = span_of_groups,
@@ -252,6 +283,7 @@ static bool solve(solver_problem *p, base_err *err) {
     gptq_options o = {.damp = solver_number(p, "damp", 0.01),
                       .block = (int64_t)solver_number(p, "block", 128),
                       .act_order = solver_is(p, "order", "act"),
+                      .group_order = solver_is(p, "order", "group"),
                       .static_groups = solver_number(p, "static", 0) != 0,
                       .fitted = p->grid.group == GROUP_TENSOR || p->grid.search == SEARCH_GOLDEN};
     // Groups that follow the order of processing would have to be stored with it; these are runs of columns.
@@ -268,10 +300,11 @@ const compress_solver solver_gptq = {
         "Minimises tr((W-Q) H (W-Q)^T): column i is rounded to its grid, and the columns still to come move by\n"
         "-(w_i - q_i) / U_ii U[i, i+1:], where (H + damp mean(diag H) 1)^-1 = U^T U. Inputs that never fire get "
         "weight\n"
-        "0. order=act takes columns by falling diag H (group scales are then static). Convolutions use their\n"
+        "0. order=act takes columns by falling diag H (group scales are then static), order=group groups by their\n"
+        "largest diag H and columns by theirs inside each (group-aware order). Convolutions use their\n"
         "unfolded inputs, grouped ones a moment a group; an embedding is rounded to nearest, which is its minimum.\n"
         "quantize{solver=\"gptq\", bits=3, group=64, order=\"act\"}",
-    .source = "GPTQ (Frantar et al., ICLR 2023, arXiv 2210.17323)",
+    .source = "GPTQ (Frantar et al., ICLR 2023, arXiv 2210.17323); order=group: Gafni et al. (arXiv 2505.14638)",
     .cost = "calibration inputs; inputs^3 + outputs inputs^2 operations a layer",
     .needs = COMPRESS_NEEDS_GRAM,
     .solve = solve,

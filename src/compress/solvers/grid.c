@@ -7,7 +7,8 @@
 // q|^2.4. sign takes the mean of |w| (the exact minimiser of the squared error; XNOR-Net, Rastegari et al. 2016,
 // section 3.1). ternary takes the mean of |w| (BitNet b1.58, Ma et al. 2024), or with mse the exact minimiser: of the k
 // largest |w|, scale = S_k / k for the k that maximises S_k^2 / k (Ternary Weight Networks, Li and Liu 2016, equation
-// 5).
+// 5), or with range=median the median of |w| (BitNet b1.58 Reloaded, Nielsen and Schneider-Kamp 2024, arXiv 2407.09527;
+// the mean where the median is 0).
 #include "compress/solvers/grid.h"
 #include "compress/types/types.h"
 
@@ -212,7 +213,17 @@ static float best_of_sorted(const uint32_t *key, int64_t count) {
     return scale;
 }
 
-static bool ternary_best(const float *x, int64_t count, float *scale, base_err *err) {
+// The middle one, or the mean of the middle two.
+static float median_of_sorted(const uint32_t *key, int64_t count) {
+    float a, b;
+    if (!count) return 0;
+    memcpy(&a, key + (count - 1) / 2, sizeof a);
+    memcpy(&b, key + count / 2, sizeof b);
+    return 0.5f * a + 0.5f * b;
+}
+
+static bool ternary_scale(const float *x, int64_t count, float (*of_sorted)(const uint32_t *, int64_t), float *scale,
+                          base_err *err) {
     uint32_t few[SORT_FEW], *key = few;
     if (count > SORT_FEW && !(key = base_big_alloc((size_t)count, 2 * sizeof *key, "sorted weights", err)))
         return false;
@@ -222,10 +233,10 @@ static bool ternary_best(const float *x, int64_t count, float *scale, base_err *
     }
     if (key == few) {
         insertion_sort(few, count);
-        *scale = best_of_sorted(few, count);
+        *scale = of_sorted(few, count);
     } else {
         radix_sort(key, key + count, count);
-        *scale = best_of_sorted(key + count, count);
+        *scale = of_sorted(key + count, count);
         base_big_free(key);
     }
     return true;
@@ -248,7 +259,10 @@ bool grid_fit_weighted(const grid_spec *g, const float *x, const float *weight, 
     } else {
         p->zero = 1;
         p->scale = (float)mean_abs(x, count);
-        if (g->mse && !ternary_best(x, count, &p->scale, err)) return false;
+        float found = 0;
+        if (g->mse && !ternary_scale(x, count, best_of_sorted, &found, err)) return false;
+        if (g->search == SEARCH_MEDIAN && !ternary_scale(x, count, median_of_sorted, &found, err)) return false;
+        if (found > 0) p->scale = found;
     }
     p->scale = scales_round(g->form, g->scale, g->outer, p->scale);
     if (g->split) p->zero = scales_round(g->form, g->scale, g->outer, p->zero);

@@ -94,6 +94,7 @@ bool learn_from_gptq(solver_problem *p, base_err *err) {
     gptq_options o = {.damp = solver_number(p, "damp", 0.01),
                       .block = (int64_t)solver_number(p, "block", 128),
                       .act_order = solver_is(p, "order", "act"),
+                      .group_order = solver_is(p, "order", "group"),
                       .static_groups = true,
                       .fitted = true};
     bool ok = before != NULL;

@@ -59,13 +59,14 @@ static void set_range(const compress_step *s, grid_spec *g) {
     static const char *const searches[] = {[SEARCH_FAST] = "fast",
                                            [SEARCH_GOLDEN] = "golden",
                                            [SEARCH_PERCENTILE] = "percentile",
-                                           [SEARCH_IMATRIX] = "imatrix"};
+                                           [SEARCH_IMATRIX] = "imatrix",
+                                           [SEARCH_MEDIAN] = "median"};
     // The authors of gptq use the wider grid, and with error feedback it is the better one; by itself it clips the
     // largest weight, so rounding to nearest does better on absmax.
     bool rounds = is(s, "solver", "rtn");
     g->mse = is(s, "range", "mse");
     g->absmax = is(s, "range", "absmax") || (rounds && !g->mse && !is(s, "range", "minmax"));
-    for (int i = SEARCH_FAST; i <= SEARCH_IMATRIX; i++)
+    for (int i = SEARCH_FAST; i <= SEARCH_MEDIAN; i++)
         if (is(s, "range", searches[i])) g->search = i;
     g->percentile = (float)compress_number(s, "percentile");
     g->nested = (int64_t)compress_number(s, "nested");
@@ -124,6 +125,8 @@ bool quantize_grid(const compress_step *s, grid_spec *g, type_choice *choice, ba
     *g = (grid_spec){.bits = (int64_t)compress_number(s, "bits")};
     if (!type_find(dtype, (int)g->bits, choice, err)) return false;
     if (choice->block) return check_block(s, err);
+    if (is(s, "range", "median") && strcmp(dtype, "ternary") != 0)
+        return base_fail(err, "quantize: range=\"median\" is a scale for dtype ternary, not for %s", dtype);
     if (!set_scale(s, choice->form, g, err) || !set_group(s, choice->group, g, err)) return false;
     set_range(s, g);
     if (choice->even) return set_even(s, choice, g, err);

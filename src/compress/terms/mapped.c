@@ -114,10 +114,12 @@ static void describe(const term *t, base_buf *b) {
 const term_kind term_mapped = {
     .name = "mapped",
     .help = "terms of a weight whose inputs or outputs were scaled, permuted or rotated",
-    .attr = {{"form", 0, 3, "scale|permute|hadamard|random"},
+    .attr = {{"form", 0, 3, "scale|permute|hadamard|haar"},
              {"side", 0, 1, "in|out"},
              {"groups", 1, INT32_MAX, NULL},
              {"seed", 0, INT32_MAX, NULL}},
+    // Reflections along normal vectors, which were not Haar distributed: today's would decode to other weights.
+    .retired = "random",
     .blob = {"scales", "order"},
     .min_child = 1,
     .max_child = TERM_MAX_CHILD,

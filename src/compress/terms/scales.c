@@ -61,7 +61,7 @@ float scales_at(const term *t, scale_place at, int64_t index) {
     case SCALE_E8M0:
         return e8m0_value(code);
     case SCALE_E4M3:
-        return minifloat_value((minifloat){4, 3}, code) * float_at(outer, 0);
+        return minifloat_value((minifloat){.exponent = 4, .mantissa = 3}, code) * float_at(outer, 0);
     case SCALE_DOUBLE:
         s = dynamic_value(code) * float_at(outer, index / DOUBLE_BLOCK) + float_at(outer, outer->count - 1);
         return s > 0 ? s : 0;
@@ -102,7 +102,7 @@ float scales_round(int64_t form, num_dtype plain, float outer, float scale) {
         return ldexpf(1, e < -127 ? -127 : e > 127 ? 127 : e);
     }
     if (form == SCALE_E4M3) {
-        minifloat f = {4, 3};
+        minifloat f = {.exponent = 4, .mantissa = 3};
         return outer > 0 ? minifloat_value(f, minifloat_code(f, scale / outer)) * outer : 0;
     }
     if (form != SCALE_PLAIN) return scale;
@@ -182,8 +182,8 @@ bool scales_store(term *t, scale_place at, num_dtype plain, const float *scales,
     if (at.form == SCALE_E4M3) *(float *)more = outer;
     for (int64_t i = 0; i < count; i++)
         codes[i] = (uint8_t)(at.form == SCALE_E8M0 ? (unsigned)(ilogbf(scales[i]) + 127)
-                             : outer > 0           ? minifloat_code((minifloat){4, 3}, scales[i] / outer)
-                                                   : 0);
+                             : outer > 0 ? minifloat_code((minifloat){.exponent = 4, .mantissa = 3}, scales[i] / outer)
+                                         : 0);
     return true;
 }
 

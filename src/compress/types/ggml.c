@@ -80,7 +80,8 @@ static void scales_mxfp4(const uint8_t *b, ggml_block *o) {
 }
 static void scales_nvfp4(const uint8_t *b, ggml_block *o) {
     // Unsigned e4m3; its NaN counts as 0.
-    for (int j = 0; j < 4; j++) o->scale[j] = b[j] == 127 ? 0 : minifloat_value((minifloat){4, 3}, b[j] & 127) * 0.5f;
+    for (int j = 0; j < 4; j++)
+        o->scale[j] = b[j] == 127 ? 0 : minifloat_value((minifloat){.exponent = 4, .mantissa = 3}, b[j] & 127) * 0.5f;
 }
 static void scales_tq1(const uint8_t *b, ggml_block *o) {
     o->scale[0] = ggml_half(b + 52);

@@ -5,12 +5,27 @@
 #include <math.h>
 #include <string.h>
 
+bool table_is_float(table_kind kind) {
+    return kind == TABLE_MINIFLOAT || kind == TABLE_FLOAT_INF || kind == TABLE_FLOAT_NAN || kind == TABLE_FLOAT_ALL;
+}
+
+minifloat table_float(const table_type *type) {
+    int special = type->kind == TABLE_FLOAT_INF   ? FLOAT_INF
+                  : type->kind == TABLE_FLOAT_NAN ? FLOAT_NAN
+                  : type->kind == TABLE_FLOAT_ALL ? FLOAT_ALL
+                                                  : FLOAT_OCP;
+    return (minifloat){type->bits - 1 - type->mantissa, type->mantissa, special};
+}
+
 static int lowest_exponent(minifloat f) { // of normal numbers; subnormals share it
     return 2 - (1 << (f.exponent - 1));
 }
 
 unsigned minifloat_top(minifloat f) {
     unsigned all = (1u << (f.exponent + f.mantissa)) - 1;
+    if (f.special == FLOAT_INF) return all - (1u << f.mantissa);
+    if (f.special == FLOAT_NAN) return all - 1;
+    if (f.special == FLOAT_ALL) return all;
     if (f.exponent == 4 && f.mantissa == 3) return all - 1;
     if (f.exponent == 5 && f.mantissa == 2) return all - 4;
     return all;
@@ -21,7 +36,8 @@ float minifloat_value(minifloat f, unsigned code) {
     unsigned magnitude = code & ((1u << width) - 1), e = magnitude >> f.mantissa;
     float value;
     if (magnitude > minifloat_top(f)) {
-        value = f.exponent == 5 && magnitude == minifloat_top(f) + 1 ? INFINITY : NAN;
+        bool has_inf = f.special == FLOAT_INF || (f.special == FLOAT_OCP && f.exponent == 5);
+        value = has_inf && magnitude == minifloat_top(f) + 1 ? INFINITY : NAN;
     } else {
         int fraction = (int)(magnitude & ((1u << f.mantissa) - 1));
         if (e > 0) fraction += 1 << f.mantissa;

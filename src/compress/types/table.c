@@ -10,7 +10,14 @@ int table_codes(const table_type *t) {
     int least = 1, most = 8;
     switch (t->kind) {
     case TABLE_MINIFLOAT:
-        return t->mantissa >= 0 && t->bits - 1 - t->mantissa >= 1 && t->bits <= 8 ? 1 << t->bits : 0;
+    case TABLE_FLOAT_INF:
+    case TABLE_FLOAT_NAN:
+    case TABLE_FLOAT_ALL: {
+        // Something finite but 0 must be left: an exponent beside the one for Inf, a code beside the one for NaN.
+        int exponent = t->bits - 1 - t->mantissa, fewest = t->kind == TABLE_FLOAT_INF ? 2 : 1;
+        if (t->kind == TABLE_FLOAT_NAN && t->mantissa == 0) fewest = 2;
+        return t->mantissa >= 0 && exponent >= fewest && t->bits <= 8 ? 1 << t->bits : 0;
+    }
     case TABLE_AF4:
     case TABLE_FP4_BNB:
         least = most = 4;
@@ -55,8 +62,10 @@ static void mapped_levels(const table_type *type, int n, float *out) {
 static void fill(const table_type *type, const void *levels, int n, float *value) {
     switch (type->kind) {
     case TABLE_MINIFLOAT:
-        for (int i = 0; i < n; i++)
-            value[i] = minifloat_value((minifloat){type->bits - 1 - type->mantissa, type->mantissa}, (unsigned)i);
+    case TABLE_FLOAT_INF:
+    case TABLE_FLOAT_NAN:
+    case TABLE_FLOAT_ALL:
+        for (int i = 0; i < n; i++) value[i] = minifloat_value(table_float(type), (unsigned)i);
         break;
     case TABLE_INT:
         for (int i = 0; i < n; i++) value[i] = (float)(i - n / 2);
@@ -93,8 +102,7 @@ static void fill(const table_type *type, const void *levels, int n, float *value
 
 // Does the middle of two neighbouring values go to the upper one?
 static bool tie_goes_up(const grid_table *t, float middle, uint8_t lower, uint8_t upper) {
-    if (t->type.kind == TABLE_MINIFLOAT)
-        return minifloat_code((minifloat){t->type.bits - 1 - t->type.mantissa, t->type.mantissa}, middle) == upper;
+    if (t->signed_magnitude) return minifloat_code(table_float(&t->type), middle) == upper;
     if (t->type.kind == TABLE_INT) return upper % 2 == 0;
     return upper < lower; // the first of the codes, as a search for the least distance finds it
 }
@@ -135,7 +143,7 @@ bool table_build(const table_type *type, const void *levels, grid_table *t, base
     if (!table_values(type, levels, t->value, err)) return false;
     t->type = *type;
     t->codes = table_codes(type);
-    t->signed_magnitude = type->kind == TABLE_MINIFLOAT;
+    t->signed_magnitude = table_is_float(type->kind);
     for (int c = 0; c < t->codes; c++)
         if (isfinite(t->value[c]) && fabsf(t->value[c]) > t->top) t->top = fabsf(t->value[c]);
     if (type->kind == TABLE_INT) t->top = t->value[t->codes - 1]; // so that the largest weight is a level on both sides

@@ -99,18 +99,31 @@ static const type_name names[] = {
 };
 
 const char *type_list(void) {
-    return "int, ternary, binary, nf4, nf, af4, fp4, fp4-bnb, fp6, fp8, eXmY, mxfp4, mxfp6, mxfp6-e2m3, mxfp8, "
+    return "int, ternary, binary, nf4, nf, af4, fp4, fp4-bnb, fp6, fp8, eXmY, eXmY-inf, eXmY-nan, eXmY-all, mxfp4, "
+           "mxfp6, mxfp6-e2m3, mxfp8, "
            "mxfp8-e5m2, mxint8, nvfp4, dynamic, midrise, lloyd, power, tanh, quantile, q4_0, q4_1, q5_0, q5_1, q8_0, "
            "q2_K, q3_K, q4_K, q5_K, q6_K, iq4_nl, iq4_xs, ggml-mxfp4, ggml-nvfp4, tq1_0, tq2_0";
 }
 
-// "e3m2": one to seven exponent bits, with the sign at most eight in all.
+// "e3m2": one to seven exponent bits, with the sign at most eight in all; what the top codes are may follow.
 static bool find_minifloat(const char *name, type_choice *out) {
-    if (strlen(name) != 4 || name[0] != 'e' || name[2] != 'm') return false;
+    static const struct {
+        const char *suffix;
+        table_kind kind;
+    } tops[] = {{"", TABLE_MINIFLOAT},
+                {"-inf", TABLE_FLOAT_INF},
+                {"-nan", TABLE_FLOAT_NAN},
+                {"fn", TABLE_FLOAT_NAN},
+                {"-all", TABLE_FLOAT_ALL}};
+    if (strlen(name) < 4 || name[0] != 'e' || name[2] != 'm') return false;
     int e = name[1] - '0', m = name[3] - '0';
     if (e < 1 || e > 7 || m < 0 || m > 6 || e + m > 7) return false;
-    out->type = (table_type){.kind = TABLE_MINIFLOAT, .bits = 1 + e + m, .mantissa = m};
-    return true;
+    for (size_t i = 0; i < sizeof tops / sizeof *tops; i++) {
+        if (strcmp(name + 4, tops[i].suffix) != 0) continue;
+        out->type = (table_type){.kind = tops[i].kind, .bits = 1 + e + m, .mantissa = m};
+        return table_codes(&out->type) > 0;
+    }
+    return false;
 }
 
 bool type_find(const char *name, int bits, type_choice *out, base_err *err) {
@@ -139,10 +152,11 @@ bool type_find(const char *name, int bits, type_choice *out, base_err *err) {
 }
 
 void table_describe(const table_type *type, base_buf *b) {
-    static const char *const kinds[] = {"minifloat", "int",   "nf",    "af4",  "fp4-bnb", "dynamic",
-                                        "midrise",   "lloyd", "power", "tanh", "quantile"};
-    if (type->kind == TABLE_MINIFLOAT)
-        base_buf_printf(b, "e%dm%d", type->bits - 1 - type->mantissa, type->mantissa);
+    static const char *const kinds[] = {"minifloat", "int",   "nf",   "af4",      "fp4-bnb", "dynamic", "midrise",
+                                        "lloyd",     "power", "tanh", "quantile", "-inf",    "-nan",    "-all"};
+    if (table_is_float(type->kind))
+        base_buf_printf(b, "e%dm%d%s", type->bits - 1 - type->mantissa, type->mantissa,
+                        type->kind == TABLE_MINIFLOAT ? "" : kinds[type->kind]);
     else if (type->kind == TABLE_AF4 || type->kind == TABLE_FP4_BNB)
         base_buf_puts(b, kinds[type->kind]);
     else

@@ -16,15 +16,20 @@ typedef enum table_kind {
     TABLE_NORMAL,    // quantiles of the normal distribution (NF4 and its relatives)
     TABLE_AF4,
     TABLE_FP4_BNB,
-    TABLE_DYNAMIC,  // dynamic-tree: the number of leading zeros is the exponent
-    TABLE_MIDRISE,  // even levels without a zero
-    TABLE_LLOYD,    // Lloyd-Max levels for N(0, 1)
-    TABLE_POWER,    // sign(k) |k|^(1/param): even after x -> sign(x) |x|^param
-    TABLE_TANH,     // atanh of even levels in [-param, param]: even after x -> tanh(x)
-    TABLE_QUANTILE, // fitted to the layer: quantiles of the normalised weights (stored)
+    TABLE_DYNAMIC,   // dynamic-tree: the number of leading zeros is the exponent
+    TABLE_MIDRISE,   // even levels without a zero
+    TABLE_LLOYD,     // Lloyd-Max levels for N(0, 1)
+    TABLE_POWER,     // sign(k) |k|^(1/param): even after x -> sign(x) |x|^param
+    TABLE_TANH,      // atanh of even levels in [-param, param]: even after x -> tanh(x)
+    TABLE_QUANTILE,  // fitted to the layer: quantiles of the normalised weights (stored)
+    TABLE_FLOAT_INF, // minifloats whose last exponent is Inf and NaN, whose last code is NaN, all of whose codes are
+    TABLE_FLOAT_NAN, // numbers
+    TABLE_FLOAT_ALL,
     TABLE_KINDS
 } table_kind;
-#define TABLE_NAMES "minifloat|int|normal|af4|fp4-bnb|dynamic|midrise|lloyd|power|tanh|quantile"
+#define TABLE_NAMES                                                                                                    \
+    "minifloat|int|normal|af4|fp4-bnb|dynamic|midrise|lloyd|power|tanh|quantile|minifloat-inf|"                        \
+    "minifloat-nan|minifloat-all"
 
 typedef struct table_type {
     table_kind kind;
@@ -56,10 +61,20 @@ int table_codes(const table_type *type);
 // ---- minifloats ----------------------------------------------------------------------------------
 
 // eXmY with the usual bias 2^(X-1) - 1 and subnormals. e4m3 keeps its last code for NaN, e5m2 its last exponent for Inf
-// and NaN (OCP 8-bit floating point, 2023); all others use every code for a number (OCP MX, 2023).
+// and NaN (OCP 8-bit floating point, 2023); all others use every code for a number (OCP MX, 2023). That is FLOAT_OCP;
+// any format may have its top codes the other way.
+enum float_top {
+    FLOAT_OCP,
+    FLOAT_INF, // the last exponent: Inf and NaN, as IEEE 754 has it
+    FLOAT_NAN, // the last code: NaN (the "fn" of e4m3fn)
+    FLOAT_ALL  // numbers
+};
 typedef struct minifloat {
     int exponent, mantissa; // bits
+    int special;            // enum float_top
 } minifloat;
+bool table_is_float(table_kind kind);
+minifloat table_float(const table_type *type); // of a type of these kinds
 float minifloat_value(minifloat f, unsigned code);
 unsigned minifloat_code(minifloat f, float x); // nearest, ties to even, saturating; the sign of zero is kept
 unsigned minifloat_top(minifloat f);           // code of the largest magnitude

@@ -108,8 +108,21 @@ static double cosine(const engine_error *e) {
     return norm > 0 ? e->product / norm : NAN;
 }
 
-bool measure_outputs(const measure_streams *s, const model_layer *l, const float *w, const float *wc, const float *h,
-                     base_layer_row *row, base_job *job, base_err *err) {
+// ||W x - Wc xc||^2 with what arrives through the compressed prefix. The outputs that it takes are what the next
+// layer's inputs are made of: the streams go on from them.
+static bool chained(const measure_pair *p, const model_layer *l, int next, const float *w, const float *wc,
+                    double *error, base_job *job, base_err *err) {
+    engine_error e = {0};
+    bool done = false;
+    engine_stream_set(p->chain, l->weight, wc);
+    if (next > l->node && !engine_stream_error_on(p->own, p->chain, l->node, next, &e, &done, job, err)) return false;
+    if (!done && !engine_stream_error(p->own, p->chain, l->node, w, wc, &e, job, err)) return false;
+    *error = ratio(e.difference, e.reference);
+    return true;
+}
+
+bool measure_outputs(const measure_streams *s, const model_layer *l, int next, const float *w, const float *wc,
+                     const float *h, base_layer_row *row, base_job *job, base_err *err) {
     if (l->node < 0) return true;
     engine_error e = {0};
     if (s->calib.own) {
@@ -118,20 +131,15 @@ bool measure_outputs(const measure_streams *s, const model_layer *l, const float
         if (!ok) return false;
         row->output_error = ratio(e.difference, e.reference);
         row->cosine = cosine(&e);
-        if (s->calib.chain == s->calib.own) {
-            row->chained_error = row->output_error;
-        } else {
-            if (!engine_stream_error(s->calib.own, s->calib.chain, l->node, w, wc, &e, job, err)) return false;
-            row->chained_error = ratio(e.difference, e.reference);
-        }
+        row->chained_error = row->output_error;
+        if (s->calib.chain != s->calib.own && !chained(&s->calib, l, next, w, wc, &row->chained_error, job, err))
+            return false;
     }
     if (s->held.own) {
         if (!engine_stream_error(s->held.own, s->held.own, l->node, w, wc, &e, job, err)) return false;
         row->output_error_held = row->chained_error_held = ratio(e.difference, e.reference);
-        if (s->held.chain != s->held.own) {
-            if (!engine_stream_error(s->held.own, s->held.chain, l->node, w, wc, &e, job, err)) return false;
-            row->chained_error_held = ratio(e.difference, e.reference);
-        }
+        if (s->held.chain != s->held.own && !chained(&s->held, l, next, w, wc, &row->chained_error_held, job, err))
+            return false;
     }
     return true;
 }

@@ -89,8 +89,9 @@ bool measure_replace(measure_streams *s, int param, const float *w, base_err *er
 // Weight error, SQNR, bits and the bound from the stored bytes.
 void measure_weights(base_layer_row *row, const float *w, const float *wc);
 // Output errors and cosine; `h` (may be NULL) is the second moment of the original calibration inputs, which spares a
-// pass over them.
-bool measure_outputs(const measure_streams *s, const model_layer *l, const float *w, const float *wc, const float *h,
-                     base_layer_row *row, base_job *job, base_err *err);
+// pass over them. The compressed prefix uses `wc` from here on where it has gone apart already, and streams may have
+// moved on to the node `next` (that of the layer after this one; -1: none).
+bool measure_outputs(const measure_streams *s, const model_layer *l, int next, const float *w, const float *wc,
+                     const float *h, base_layer_row *row, base_job *job, base_err *err);
 
 #endif

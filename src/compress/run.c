@@ -304,6 +304,13 @@ static bool size_layer(walk *w, int i, base_layer_row *row, base_err *err) {
     return ok;
 }
 
+// Where the streams go after layer i; -1: nowhere.
+static int next_node(const walk *w, int i) {
+    while (++i < w->m->layer_count)
+        if (w->m->layers[i].node >= 0) return w->m->layers[i].node;
+    return -1;
+}
+
 static bool make_layer(walk *w, int i, base_layer_row *row, base_err *err) {
     const model_layer *l = &w->m->layers[i];
     const float *weight = w->m->weights[l->weight];
@@ -325,7 +332,7 @@ static bool make_layer(walk *w, int i, base_layer_row *row, base_err *err) {
     if (ok) {
         measure_weights(row, weight, now);
         bool usable = h && own_inputs && w->m->graph->nodes[l->node].op != MODEL_EMBEDDING;
-        ok = measure_outputs(&w->s, l, weight, now, usable ? h : NULL, row, w->job, err);
+        ok = measure_outputs(&w->s, l, next_node(w, i), weight, now, usable ? h : NULL, row, w->job, err);
         if (!ok) undo(w, i);
     }
     if (w->options)
@@ -352,8 +359,8 @@ static bool take_layer(walk *w, int i, const char own[33], const char chained[33
     if (keep_load_chained(w->job, chained, row)) return true;
     base_layer_row fresh = *row;
     bool ok = l->node < 0 || (measure_advance(&w->s, l->node, w->job, err) &&
-                              measure_outputs(&w->s, l, w->m->weights[l->weight], w->r->weights[l->weight], NULL,
-                                              &fresh, w->job, err));
+                              measure_outputs(&w->s, l, next_node(w, i), w->m->weights[l->weight],
+                                              w->r->weights[l->weight], NULL, &fresh, w->job, err));
     if (!ok) {
         undo(w, i);
         return false;

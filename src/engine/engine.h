@@ -106,6 +106,11 @@ typedef struct engine_error {
 } engine_error;
 bool engine_stream_error(engine_stream *s, engine_stream *c, int node, const float *w, const float *wc, engine_error *e,
                          base_job *job, base_err *err) BASE_MUST_USE;
+// The same for the weights that the two streams use themselves, while both run on to `to` (a node after `node`, before
+// which both stand): the outputs that are compared are the inputs of what follows, and computed once. *done is false,
+// and nothing has happened, where that would take too much memory, or for an embedding.
+bool engine_stream_error_on(engine_stream *s, engine_stream *c, int node, int to, engine_error *e, bool *done,
+                            base_job *job, base_err *err) BASE_MUST_USE;
 // The values the stream holds of one value of the graph, all samples one after another; NULL: not held now (a node
 // about to run can count on its inputs).
 const float *engine_stream_value(const engine_stream *s, int value, size_t *count);

@@ -187,25 +187,6 @@ void engine_stream_set(engine_stream *s, int param, const float *w) {
     s->w[param] = w;
 }
 
-typedef struct stretch {
-    engine_stream *s;
-    const exec_plan *plan;
-    const exec_weights *weights;
-    exec_worker *workers;
-    size_t *start; // [value_count x blocks] where a block's part of a value begins
-} stretch;
-
-static bool stretch_item(void *context, int64_t item, int worker, base_err *err) {
-    const stretch *r = context;
-    engine_stream *s = r->s;
-    const stream_block *k = &s->block[item];
-    exec_worker *w = &r->workers[worker];
-    for (int v = 0; v < s->g->value_count; v++)
-        w->outer[v] = s->value[v] ? s->value[v] + r->start[(int64_t)v * s->block_count + item] : NULL;
-    const int32_t *tokens = s->tokens ? s->tokens + s->token_at[item] : NULL;
-    return exec_run(r->plan, r->weights, w, k->n, k->t, tokens, err);
-}
-
 // The start of every block within every value that is held.
 static size_t *all_starts(const engine_stream *s) {
     size_t *start = base_calloc((size_t)s->g->value_count * (size_t)s->block_count + 1, sizeof *start);
@@ -218,19 +199,6 @@ static size_t *all_starts(const engine_stream *s) {
         }
     }
     return start;
-}
-
-static bool run_stretch(engine_stream *s, const exec_plan *plan, base_job *job, base_err *err) {
-    exec_weights weights;
-    if (!exec_weights_make(&weights, plan, s->w, err)) return false;
-    stretch r = {.s = s, .plan = plan, .weights = &weights};
-    r.workers = exec_workers_make(plan, err);
-    r.start = all_starts(s);
-    bool ok = r.workers && exec_parallel(s->block_count, stretch_item, &r, job, err);
-    free(r.start);
-    exec_workers_free(r.workers);
-    exec_weights_free(&weights);
-    return ok;
 }
 
 // Marks what nodes [from, to) make and a node from `to` on reads, and makes room for it.
@@ -246,21 +214,56 @@ static bool hold_frontier(engine_stream *s, int from, int to, bool *keep, base_e
     return true;
 }
 
+bool stream_stretch_open(stream_stretch *r, engine_stream *s, int to, int shown, base_err *err) {
+    *r = (stream_stretch){.s = s, .to = to, .shown = shown};
+    r->made = base_calloc((size_t)s->g->value_count, sizeof *r->made);
+    r->outer = base_calloc((size_t)s->g->value_count, sizeof *r->outer);
+    if (to > s->g->node_count || to < 0)
+        return base_fail(err, "node %d is not one of the network's %d", to, s->g->node_count);
+    if (!hold_frontier(s, s->next, to, r->made, err)) return false;
+    memcpy(r->outer, r->made, (size_t)s->g->value_count * sizeof *r->outer);
+    if (shown >= 0) r->outer[shown] = true;
+    if (!exec_plan_make(&r->plan, s->g, s->next, to, r->outer, s->most_n, s->most_t, err)) return false;
+    if (!exec_weights_make(&r->weights, &r->plan, s->w, err)) return false;
+    r->start = all_starts(s);
+    r->workers = exec_workers_make(&r->plan, err);
+    return r->workers;
+}
+
+bool stream_stretch_run(const stream_stretch *r, int64_t block, int worker, float *shown, base_err *err) {
+    const engine_stream *s = r->s;
+    const stream_block *k = &s->block[block];
+    exec_worker *w = &r->workers[worker];
+    for (int v = 0; v < s->g->value_count; v++)
+        w->outer[v] = s->value[v] ? s->value[v] + r->start[(int64_t)v * s->block_count + block] : NULL;
+    if (r->shown >= 0 && !w->outer[r->shown]) w->outer[r->shown] = shown;
+    const int32_t *tokens = s->tokens ? s->tokens + s->token_at[block] : NULL;
+    return exec_run(&r->plan, &r->weights, w, k->n, k->t, tokens, err);
+}
+
+void stream_stretch_close(stream_stretch *r, bool ok) {
+    engine_stream *s = r->s;
+    if (!s) return; // never opened
+    if (ok) s->next = r->to;
+    for (int v = 0; v < s->g->value_count; v++)
+        if (s->value[v] && (ok ? s->last_use[v] < r->to : r->made[v])) drop(s, v);
+    exec_workers_free(r->workers);
+    exec_weights_free(&r->weights);
+    exec_plan_free(&r->plan);
+    free(r->start);
+    free(r->made);
+    free(r->outer);
+}
+
+static bool stretch_item(void *context, int64_t item, int worker, base_err *err) {
+    return stream_stretch_run(context, item, worker, NULL, err);
+}
+
 bool stream_run_to(engine_stream *s, int node, base_job *job, base_err *err) {
-    if (node > s->g->node_count || node < 0)
-        return base_fail(err, "node %d is not one of the network's %d", node, s->g->node_count);
-    if (node <= s->next) return true;
-    int values = s->g->value_count;
-    bool *keep = base_calloc((size_t)values, sizeof *keep);
-    exec_plan plan = {0};
-    bool ok = hold_frontier(s, s->next, node, keep, err) &&
-              exec_plan_make(&plan, s->g, s->next, node, keep, s->most_n, s->most_t, err) &&
-              run_stretch(s, &plan, job, err);
-    if (ok) s->next = node;
-    for (int v = 0; v < values; v++)
-        if (s->value[v] && (ok ? s->last_use[v] < node : keep[v])) drop(s, v);
-    exec_plan_free(&plan);
-    free(keep);
+    if (node <= s->next && node >= 0) return true;
+    stream_stretch r;
+    bool ok = stream_stretch_open(&r, s, node, -1, err) && exec_parallel(s->block_count, stretch_item, &r, job, err);
+    stream_stretch_close(&r, ok);
     return ok;
 }
 

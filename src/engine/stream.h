@@ -37,8 +37,26 @@ struct engine_stream {
 
 // Where block b's part of a value begins, in floats.
 size_t stream_at(const engine_stream *s, int value, int64_t block);
+
+// A stream on its way from where it stands to `to`, block by block.
+typedef struct stream_stretch {
+    engine_stream *s;
+    int to, shown;
+    bool *made, *outer; // [value_count] held from here on; left outside of the workers' arenas
+    exec_plan plan;
+    exec_weights weights;
+    exec_worker *workers;
+    size_t *start; // [value_count x blocks] where a block's part of a value begins
+} stream_stretch;
+// shown: a value made on the way that the caller wants to see (-1: none). To be closed also when opening failed.
+bool stream_stretch_open(stream_stretch *r, engine_stream *s, int to, int shown, base_err *err) BASE_MUST_USE;
+// Where `shown` is not held anyway it is left in the given memory, else in worker's `outer`.
+bool stream_stretch_run(const stream_stretch *r, int64_t block, int worker, float *shown, base_err *err) BASE_MUST_USE;
+void stream_stretch_close(stream_stretch *r, bool ok); // ok: the stream now stands before `to`
 // engine_stream_advance without looking into the cache.
 bool stream_run_to(engine_stream *s, int node, base_job *job, base_err *err) BASE_MUST_USE;
+// What two streams that have taken a stretch side by side owe their prefixes and the cache.
+void stream_arrive(engine_stream *s, base_job *job);
 // The value is there to be read (the stream stands before `node`, which reads it).
 bool stream_has(const engine_stream *s, int node, base_err *err) BASE_MUST_USE;
 

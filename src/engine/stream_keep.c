@@ -101,6 +101,15 @@ bool engine_stream_advance_all(engine_stream *s, const int *nodes, int count, ba
     return ok;
 }
 
+void stream_arrive(engine_stream *s, base_job *job) {
+    char key[33];
+    if (!s->prefix) return;
+    engine_prefix_add(s->prefix, s->w, s->next);
+    engine_prefix_mark(s->prefix, "stop");
+    engine_prefix_key(s->prefix, "position", key);
+    if (job && job->cache && s->next < s->g->node_count) keep(s, key, job);
+}
+
 bool engine_stream_advance(engine_stream *s, int node, base_job *job, base_err *err) {
     return engine_stream_advance_all(s, &node, 1, job, err);
 }

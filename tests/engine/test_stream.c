@@ -228,6 +228,64 @@ static void test_replaced_weights(void **state) {
     close_fixture(&f);
 }
 
+// Both streams go on from one layer to the next while their outputs are compared: the figures are those of the pass
+// that only compares, and the positions the same bits as when each stream advances alone.
+static void check_pair(const fixture *f, engine_stream *s, engine_stream *c, const model_layer *from,
+                       const model_layer *to) {
+    base_err err = {0};
+    engine_error want, e;
+    bool done = false;
+    const model_graph *g = f->m->graph;
+    float *wc = base_calloc((size_t)from->weights, sizeof *wc);
+    support_fill(wc, (size_t)from->weights, 11);
+    advance(s, from->node);
+    advance(c, from->node);
+    assert_true(engine_stream_error(s, c, from->node, f->m->weights[from->weight], wc, &want, NULL, &err));
+    engine_stream *alone[] = {engine_stream_copy(s, &err), engine_stream_copy(c, &err)}, *both[] = {s, c};
+    engine_stream_set(c, from->weight, wc);
+    engine_stream_set(alone[1], from->weight, wc);
+    num_set_threads(3);
+    if (!engine_stream_error_on(s, c, from->node, to->node, &e, &done, NULL, &err)) fail_msg("%s", err.text);
+    num_set_threads(1);
+    assert_true(done);
+    assert_true(fabs(e.difference - want.difference) <= 1e-5 * want.difference);
+    assert_true(fabs(e.reference - want.reference) <= 1e-5 * want.reference);
+    assert_true(fabs(e.compressed - want.compressed) <= 1e-5 * want.compressed);
+    assert_true(fabs(e.product - want.product) <= 1e-5 * (want.reference + want.compressed));
+    for (int k = 0; k < 2; k++) {
+        advance(alone[k], to->node);
+        assert_true(engine_stream_bytes(alone[k]) == engine_stream_bytes(both[k]));
+        for (int v = 0; v < g->value_count; v++) {
+            size_t count, others;
+            const float *x = engine_stream_value(both[k], v, &count), *y = engine_stream_value(alone[k], v, &others);
+            assert_true(count == others);
+            if (x) assert_memory_equal(x, y, count * sizeof *x);
+        }
+        engine_stream_close(alone[k]);
+    }
+    advance(c, g->node_count); // what it points to must outlive it
+    free(wc);
+}
+
+static void test_pairs(void **state) {
+    (void)state;
+    for (int tokens = 0; tokens < 2; tokens++) {
+        fixture f = open_fixture(tokens, 41);
+        int pairs = 0;
+        for (int l = 0; l + 1 < f.m->layer_count; l++) {
+            const model_layer *from = &f.m->layers[l];
+            if (!strcmp(from->kind, "embedding")) continue;
+            engine_stream *s = open_stream(&f), *c = open_stream(&f);
+            check_pair(&f, s, c, from, from + 1);
+            engine_stream_close(s);
+            engine_stream_close(c);
+            pairs++;
+        }
+        assert_true(pairs >= 2);
+        close_fixture(&f);
+    }
+}
+
 static void test_threads_same_bits(void **state) {
     (void)state;
     fixture f = open_fixture(false, 50);
@@ -249,11 +307,9 @@ static void test_threads_same_bits(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_layers),
-        cmocka_unit_test(test_embedding),
-        cmocka_unit_test(test_ends_at_forward),
-        cmocka_unit_test(test_replaced_weights),
-        cmocka_unit_test(test_threads_same_bits),
+        cmocka_unit_test(test_layers),          cmocka_unit_test(test_embedding),
+        cmocka_unit_test(test_ends_at_forward), cmocka_unit_test(test_replaced_weights),
+        cmocka_unit_test(test_pairs),           cmocka_unit_test(test_threads_same_bits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

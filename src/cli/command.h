@@ -74,9 +74,7 @@ base_job *cli_job(void);
 // The cache that these options ask for: NULL with --no-cache, and, with a warning on standard error, where there can be
 // none.
 base_cache *cli_open_cache(const cli_options *o);
-int cli_use_threads(const cli_options *o); // sets and returns the number
-// "top-1 96.94 % [95.1, 98.1] of 360 images" and the like; caller frees.
-char *cli_figures(const base_model_row *row);
+int cli_use_threads(const cli_options *o);        // sets and returns the number
 json_t *cli_record_json(const session_record *r); // a new object
 base_status cli_failed(const base_err *err);      // the exit code of an error
 

@@ -40,36 +40,6 @@ base_status cli_failed(const base_err *err) {
     return err->status == BASE_OK ? BASE_FAILED : err->status;
 }
 
-// One sample has a value but no interval.
-static void put_interval(base_buf *b, int digits, double low, double high) {
-    if (isfinite(low) && isfinite(high)) base_buf_printf(b, " [%.*f, %.*f]", digits, low, digits, high);
-}
-
-char *cli_figures(const base_model_row *r) {
-    base_buf b = {0};
-    char size[24];
-    if (isnan(r->value)) {
-        base_buf_puts(&b, "not measured");
-    } else {
-        bool top1 = strcmp(r->metric, "top1") == 0;
-        const char *unit = strcmp(r->metric, "perplexity") == 0 ? "token" : "sample";
-        base_buf_printf(&b, "%s %.*f%s", top1 ? "top-1" : r->metric, top1 ? 2 : 4, r->value, top1 ? " %" : "");
-        put_interval(&b, top1 ? 2 : 4, r->low, r->high);
-        base_buf_printf(&b, " on %s (%lld %s%s), loss %.4f", r->data, (long long)r->samples, unit,
-                        r->samples == 1 ? "" : "s", r->loss);
-        if (!isnan(r->kl)) {
-            base_buf_printf(&b, ", KL %.5f", r->kl);
-            put_interval(&b, 5, r->kl_low, r->kl_high);
-        }
-        if (r->flips >= 0)
-            base_buf_printf(&b, ", %lld decision%s changed", (long long)r->flips, r->flips == 1 ? "" : "s");
-    }
-    base_buf_printf(&b, ", %s", base_bytes_text(size, (double)r->bytes));
-    base_buf_printf(&b, " + %s header", base_bytes_text(size, (double)r->header_bytes));
-    if (r->bits > 0) base_buf_printf(&b, ", %.3f bits a weight", r->bits);
-    return b.text;
-}
-
 enum { DEFAULT_CACHE_MB = 2048 };
 
 static base_cache *open_cache(const cli_options *o, base_err *err) {

@@ -1,8 +1,4 @@
-// vise compare: two recorded runs side by side, layer by layer and in total.
-//
-// A layer is better in one run when neither its bytes nor its error is larger there and one is smaller; else the two
-// are a trade, and which one is better depends on what the bytes are worth. Everything said is the same, mirrored, when
-// the runs are named the other way round.
+// vise compare: two recorded runs side by side, layer by layer and in total, as text or JSON.
 #include "cli/runs.h"
 
 #include <jansson.h>
@@ -10,93 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct pair {
-    const base_layer_row *row[2];
-    const char *error; // name of the figure compared; NULL: none is known of both
-    double value[2];   // of that figure
-    int better;        // 0, 1: that run; -1: equal, -2: a trade, -3: not known
-} pair;
-
-typedef struct comparison {
-    const cli_recorded *run[2];
-    pair *pairs;
-    size_t pair_count;
-    const base_layer_row **alone[2];
-    size_t alone_count[2];
-} comparison;
-
-static const base_layer_row *find_row(const cli_recorded *r, const char *name) {
-    for (size_t i = r->layer_count; i-- > 0;)
-        if (strcmp(r->layers[i].name, name) == 0) return &r->layers[i];
-    return NULL;
-}
-
-static int sign_of(double a, double b) {
-    return a < b ? -1 : a > b ? 1 : 0;
-}
-
-static pair judge(const base_layer_row *a, const base_layer_row *b) {
-    pair p = {.row = {a, b}, .better = -3, .value = {NAN, NAN}};
-    const struct {
-        const char *name;
-        double value[2];
-    } figures[] = {{"output_error", {a->output_error, b->output_error}},
-                   {"weight_error", {a->weight_error, b->weight_error}}};
-    for (size_t i = 0; i < 2 && !p.error; i++) {
-        if (!isfinite(figures[i].value[0]) || !isfinite(figures[i].value[1])) continue;
-        p.error = figures[i].name;
-        memcpy(p.value, figures[i].value, sizeof p.value);
-    }
-    if (!p.error) return p;
-    int bytes = sign_of((double)a->bytes, (double)b->bytes), error = sign_of(p.value[0], p.value[1]);
-    p.better = bytes == 0 && error == 0 ? -1 : bytes <= 0 && error <= 0 ? 0 : bytes >= 0 && error >= 0 ? 1 : -2;
-    return p;
-}
-
-static void match(comparison *c) {
-    c->pairs = base_calloc(c->run[0]->layer_count + 1, sizeof *c->pairs);
-    for (int side = 0; side < 2; side++) {
-        const cli_recorded *here = c->run[side], *there = c->run[1 - side];
-        c->alone[side] = base_calloc(here->layer_count + 1, sizeof *c->alone[side]);
-        for (size_t i = 0; i < here->layer_count; i++) {
-            if (!cli_run_row_counts(here, i)) continue;
-            const base_layer_row *other = find_row(there, here->layers[i].name);
-            if (!other)
-                c->alone[side][c->alone_count[side]++] = &here->layers[i];
-            else if (side == 0)
-                c->pairs[c->pair_count++] = judge(&here->layers[i], other);
-        }
-    }
-}
-
-static const char *const verdicts[] = {"unknown", "trade", "equal", "first", "second"}; // better + 3
-
-// ---- the metric ------------------------------------------------------------------------------------
-
-typedef struct figures {
-    const base_model_row *row[2];
-    const char *why_not; // not comparable; NULL: they are
-    double difference;   // second - first
-    bool known, overlap; // known: both have intervals
-    int better;          // as of a pair
-} figures;
-
-static figures compare_figures(const comparison *c) {
-    figures f = {.row = {cli_run_figure(c->run[0]), cli_run_figure(c->run[1])}, .difference = NAN, .better = -3};
-    if (!f.row[0] || !f.row[1])
-        f.why_not = "not both runs measured the model";
-    else if (strcmp(f.row[0]->metric, f.row[1]->metric) != 0)
-        f.why_not = "the runs measured different metrics";
-    else if (strcmp(f.row[0]->data, f.row[1]->data) != 0)
-        f.why_not = "the runs measured on different data";
-    if (f.why_not) return f;
-    const base_model_row *a = f.row[0], *b = f.row[1];
-    f.difference = b->value - a->value;
-    f.known = isfinite(a->low) && isfinite(a->high) && isfinite(b->low) && isfinite(b->high);
-    f.overlap = f.known && a->low <= b->high && b->low <= a->high;
-    int order = sign_of(a->value, b->value) * (cli_metric_rises(a->metric) ? -1 : 1);
-    f.better = order == 0 ? -1 : order < 0 ? 0 : 1;
-    return f;
+static const char *verdict(session_better better) {
+    return session_better_names[better];
 }
 
 // ---- text ------------------------------------------------------------------------------------------
@@ -106,7 +17,7 @@ static const char *figure(char out[16], double value, const char *format) {
     return out;
 }
 
-static void print_heads(const comparison *c) {
+static void print_heads(const session_comparison *c) {
     for (int k = 0; k < 2; k++) {
         const session_record *r = &c->run[k]->record;
         char recipe[64], checkpoint[96];
@@ -121,17 +32,17 @@ static void print_heads(const comparison *c) {
     if (strcmp(a->data_hash, b->data_hash) != 0) printf("the runs used different data\n");
 }
 
-static void print_pairs(const comparison *c) {
+static void print_pairs(const session_comparison *c) {
     printf("\n%-28s %10s %10s %7s %7s %10s %10s  %s\n", "layer", "bytes", "bytes", "bits", "bits", "error", "error",
            "better");
     for (size_t i = 0; i < c->pair_count; i++) {
-        const pair *p = &c->pairs[i];
+        const session_pair *p = &c->pairs[i];
         char name[64], e[2][16], bits[2][16];
         base_clean(name, sizeof name, p->row[0]->name);
         printf("%-28s %10lld %10lld %7s %7s %10s %10s  %s%s\n", name, (long long)p->row[0]->bytes,
                (long long)p->row[1]->bytes, figure(bits[0], p->row[0]->bits, "%.3f"),
                figure(bits[1], p->row[1]->bits, "%.3f"), figure(e[0], p->value[0], "%.3e"),
-               figure(e[1], p->value[1], "%.3e"), verdicts[p->better + 3],
+               figure(e[1], p->value[1], "%.3e"), verdict(p->better),
                p->error && strcmp(p->error, "weight_error") == 0 ? " (weight error)" : "");
     }
     for (int k = 0; k < 2; k++)
@@ -142,8 +53,8 @@ static void print_pairs(const comparison *c) {
         }
 }
 
-static void print_totals(const comparison *c) {
-    cli_run_total t[2] = {cli_run_sum(c->run[0]), cli_run_sum(c->run[1])};
+static void print_totals(const session_comparison *c) {
+    const session_total *t = c->total;
     char bits[2][16];
     if (c->run[0]->layer_count || c->run[1]->layer_count)
         printf("\nlayers: %lld and %lld bytes (%+lld), %s and %s bits a weight\n", (long long)t[0].bytes,
@@ -153,24 +64,24 @@ static void print_totals(const comparison *c) {
     if (files[0] || files[1])
         printf("saved files: %lld and %lld bytes (%+lld)\n", (long long)files[0], (long long)files[1],
                (long long)(files[1] - files[0]));
-    figures f = compare_figures(c);
-    if (f.why_not) {
-        printf("metric: %s\n", f.why_not);
+    const session_comparison *f = c;
+    if (f->why_not) {
+        printf("metric: %s\n", f->why_not);
         return;
     }
     for (int k = 0; k < 2; k++) {
-        char *text = cli_figures(f.row[k]);
+        char *text = session_figures_text(f->figure[k]);
         printf("%s: %s\n", k ? "second" : "first ", text);
         free(text);
     }
-    printf("%s: %+.6g from the first to the second; ", f.row[0]->metric, f.difference);
-    if (f.better == -1)
+    printf("%s: %+.6g from the first to the second; ", f->figure[0]->metric, f->difference);
+    if (f->better == SESSION_EQUAL)
         printf("they are equal\n");
     else
-        printf("the %s is better%s\n", verdicts[f.better + 3],
-               !f.known    ? ", without intervals to judge it by"
-               : f.overlap ? ", but the 95 % intervals overlap: not settled by these samples"
-                           : ", and the 95 % intervals do not overlap");
+        printf("the %s is better%s\n", verdict(f->better),
+               !f->known    ? ", without intervals to judge it by"
+               : f->overlap ? ", but the 95 % intervals overlap: not settled by these samples"
+                            : ", and the 95 % intervals do not overlap");
 }
 
 // ---- JSON ------------------------------------------------------------------------------------------
@@ -191,37 +102,37 @@ static json_t *text_of(const char *text) {
     return json_string(clean);
 }
 
-static json_t *pair_json(const pair *p) {
+static json_t *pair_json(const session_pair *p) {
     json_t *o = json_object();
     json_object_set_new(o, "layer", text_of(p->row[0]->name));
     json_object_set_new(o, "bytes", two(json_integer(p->row[0]->bytes), json_integer(p->row[1]->bytes)));
     json_object_set_new(o, "bits", two(real(p->row[0]->bits), real(p->row[1]->bits)));
     json_object_set_new(o, "figure", p->error ? json_string(p->error) : json_null());
     json_object_set_new(o, "error", two(real(p->value[0]), real(p->value[1])));
-    json_object_set_new(o, "better", json_string(verdicts[p->better + 3]));
+    json_object_set_new(o, "better", json_string(verdict(p->better)));
     return o;
 }
 
-static json_t *figures_json(const comparison *c) {
-    figures f = compare_figures(c);
+static json_t *figures_json(const session_comparison *c) {
+    const session_comparison *f = c;
     json_t *o = json_object();
-    if (f.why_not) {
-        json_object_set_new(o, "why_not", json_string(f.why_not));
+    if (f->why_not) {
+        json_object_set_new(o, "why_not", json_string(f->why_not));
         return o;
     }
-    json_object_set_new(o, "metric", text_of(f.row[0]->metric));
-    json_object_set_new(o, "data", text_of(f.row[0]->data));
-    json_object_set_new(o, "value", two(real(f.row[0]->value), real(f.row[1]->value)));
-    json_object_set_new(o, "low", two(real(f.row[0]->low), real(f.row[1]->low)));
-    json_object_set_new(o, "high", two(real(f.row[0]->high), real(f.row[1]->high)));
-    json_object_set_new(o, "difference", real(f.difference));
-    json_object_set_new(o, "overlap", f.known ? json_boolean(f.overlap) : json_null());
-    json_object_set_new(o, "better", json_string(verdicts[f.better + 3]));
+    json_object_set_new(o, "metric", text_of(f->figure[0]->metric));
+    json_object_set_new(o, "data", text_of(f->figure[0]->data));
+    json_object_set_new(o, "value", two(real(f->figure[0]->value), real(f->figure[1]->value)));
+    json_object_set_new(o, "low", two(real(f->figure[0]->low), real(f->figure[1]->low)));
+    json_object_set_new(o, "high", two(real(f->figure[0]->high), real(f->figure[1]->high)));
+    json_object_set_new(o, "difference", real(f->difference));
+    json_object_set_new(o, "overlap", f->known ? json_boolean(f->overlap) : json_null());
+    json_object_set_new(o, "better", json_string(verdict(f->better)));
     return o;
 }
 
-static void print_json(const comparison *c) {
-    cli_run_total t[2] = {cli_run_sum(c->run[0]), cli_run_sum(c->run[1])};
+static void print_json(const session_comparison *c) {
+    const session_total *t = c->total;
     const session_record *r[2] = {&c->run[0]->record, &c->run[1]->record};
     json_t *o = json_object(), *layers = json_array(), *alone = json_array();
     for (size_t i = 0; i < c->pair_count; i++) json_array_append_new(layers, pair_json(&c->pairs[i]));
@@ -247,10 +158,10 @@ static void print_json(const comparison *c) {
 }
 
 base_status cli_compare(const cli_options *o, base_err *err) {
-    cli_recorded *runs = cli_runs_open(o, "compare", err);
+    session_recorded *runs = cli_runs_open(o, "compare", err);
     if (!runs) return cli_failed(err);
-    comparison c = {.run = {&runs[0], &runs[1]}};
-    match(&c);
+    session_comparison c;
+    session_compare(&runs[0], &runs[1], &c);
     if (o->json) {
         print_json(&c);
     } else {
@@ -258,9 +169,7 @@ base_status cli_compare(const cli_options *o, base_err *err) {
         if (c.pair_count || c.alone_count[0] || c.alone_count[1]) print_pairs(&c);
         print_totals(&c);
     }
-    free(c.pairs);
-    free(c.alone[0]);
-    free(c.alone[1]);
+    session_comparison_free(&c);
     cli_runs_close(runs, 2);
     return BASE_OK;
 }

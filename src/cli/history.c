@@ -108,7 +108,7 @@ static void print_run(session_history *h, const session_record *r) {
     size_t count;
     if (session_history_models(h, r->id, &models, &count, &err)) {
         for (size_t i = 0; i < count; i++) {
-            char *text = cli_figures(&models[i]);
+            char *text = session_figures_text(&models[i]);
             printf("%s: %s\n", models[i].label, text);
             free(text);
         }

@@ -169,7 +169,7 @@ static void on_layer_end(cli_progress *p, const base_event *e) {
 
 static void on_model(cli_progress *p, const base_event *e) {
     (void)p;
-    char *figures = cli_figures(e->model);
+    char *figures = session_figures_text(e->model);
     printf("%s: %s\n", e->model->label, figures);
     free(figures);
 }

@@ -25,55 +25,14 @@ static void on_event(void *context, const base_event *e) {
     c->seen++;
 }
 
-// A param's value as --set would take it.
-static bool set_params(script_recipe *recipe, const char *params, base_err *err) {
-    json_error_t trouble;
-    json_t *object = json_loads(params, 0, &trouble);
-    if (!json_is_object(object)) {
-        json_decref(object);
-        return base_fail(err, "the recorded params are not a JSON object: '%s'", params);
-    }
-    const char *name;
-    json_t *value;
-    bool ok = true;
-    json_object_foreach(object, name, value) {
-        char text[160];
-        if (json_is_string(value))
-            snprintf(text, sizeof text, "%s", json_string_value(value));
-        else
-            snprintf(text, sizeof text, "%.17g", json_number_value(value));
-        if (!script_recipe_set(recipe, name, text, err)) {
-            ok = false;
-            break;
-        }
-    }
-    json_decref(object);
-    return ok;
-}
-
-// The inputs must be what they were; saying which one changed is better than a hash that differs at the end.
-static bool same_inputs(const session_record *r, base_err *err) {
-    if (r->model[0] && r->model_hash[0]) {
-        model_tensors *t = model_tensors_open(r->model, err);
-        if (!t) return base_wrap(err, "the recorded model cannot be opened: ");
-        bool same = strcmp(t->hash, r->model_hash) == 0;
-        if (!same)
-            base_fail(err, "%s has changed since run %lld: its hash is %s, recorded was %s", r->model, (long long)r->id,
-                      t->hash, r->model_hash);
-        model_tensors_close(t);
-        if (!same) return false;
-    }
-    return true;
-}
-
 static base_status replay(const session_record *r, comparison *c, const cli_options *o, base_err *err) {
-    script_recipe *recipe = script_recipe_text(r->recipe_path, r->recipe_text, err);
+    script_recipe *recipe = script_recipe_recorded(r, err);
     if (!recipe) return cli_failed(err);
     json_t *settings = json_loads(r->settings, 0, NULL);
     base_status status = BASE_FAILED;
     if (!settings) {
         base_fail(err, "run %lld: its recorded settings are not JSON", (long long)r->id);
-    } else if (set_params(recipe, r->params, err) && same_inputs(r, err)) {
+    } else if (script_same_inputs(r, err)) {
         char *out = base_absolute(o->out);
         cli_run_request q = {.recipe = recipe,
                              .model = json_string_value(json_object_get(settings, "model")),

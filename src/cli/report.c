@@ -1,5 +1,5 @@
 // vise report: recorded runs as one HTML page, as CSV (a line a layer) or as JSON (an object a run).
-#include "cli/report.h"
+#include "cli/runs.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -36,7 +36,7 @@ static void put_field(base_buf *b, const void *row, const base_field *f) {
     }
 }
 
-static void report_csv(base_buf *b, const cli_recorded *runs, int count) {
+static void report_csv(base_buf *b, const session_recorded *runs, int count) {
     base_buf_puts(b, "run,recipe,status");
     for (size_t k = 0; k < base_layer_field_count; k++) base_buf_printf(b, ",%s", base_layer_fields[k].name);
     base_buf_puts(b, "\n");
@@ -77,7 +77,7 @@ static json_t *row_json(const void *row, const base_field *fields, size_t count)
     return o;
 }
 
-static void report_json(base_buf *b, const cli_recorded *runs, int count) {
+static void report_json(base_buf *b, const session_recorded *runs, int count) {
     for (int i = 0; i < count; i++) {
         json_t *o = cli_record_json(&runs[i].record), *layers = json_array(), *models = json_array();
         for (size_t k = 0; k < runs[i].layer_count; k++)
@@ -106,10 +106,10 @@ base_status cli_report(const cli_options *o, base_err *err) {
         base_fail_as(err, BASE_USAGE, "vise report writes --csv or --json, not both at once");
         return BASE_USAGE;
     }
-    cli_recorded *runs = cli_runs_open(o, "report", err);
+    session_recorded *runs = cli_runs_open(o, "report", err);
     if (!runs) return cli_failed(err);
     base_buf text = {0};
-    (o->csv ? report_csv : o->json ? report_json : report_html)(&text, runs, o->arg_count);
+    (o->csv ? report_csv : o->json ? report_json : session_report_html)(&text, runs, o->arg_count);
     bool page = !o->csv && !o->json, ok = true;
     const char *path = o->out ? o->out : page ? "out/report.html" : NULL;
     if (path)

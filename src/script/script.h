@@ -36,6 +36,10 @@ typedef struct script_recipe {
 script_recipe *script_recipe_load(const char *path, base_err *err) BASE_MUST_USE;
 // The same from text (replay); `path` is for messages.
 script_recipe *script_recipe_text(const char *path, const char *text, base_err *err) BASE_MUST_USE;
+// The recorded recipe with the recorded values of its params.
+script_recipe *script_recipe_recorded(const session_record *r, base_err *err) BASE_MUST_USE;
+// The recorded model still has its hash; else an error that says what changed.
+bool script_same_inputs(const session_record *r, base_err *err) BASE_MUST_USE;
 void script_recipe_free(script_recipe *r);
 // Set a declared param from text; errors name the param, the range or choices, or the nearest param.
 bool script_recipe_set(script_recipe *r, const char *name, const char *text, base_err *err) BASE_MUST_USE;

@@ -88,7 +88,7 @@ static bool create_tables(session_history *h, base_err *err) {
                " hash TEXT, PRIMARY KEY(run, position)) WITHOUT ROWID;"
                "CREATE INDEX IF NOT EXISTS runs_content ON runs(recipe_hash, started, seconds);",
                err) &&
-           history_create_tables(h, err) &&
+           history_create_tables(h, err) && history_create_marks(h, err) &&
            create_row_table(h, "layers", base_layer_fields, base_layer_field_count, err) &&
            create_row_table(h, "models", base_model_fields, base_model_field_count, err) &&
            run_sql(h, "PRAGMA user_version = 2; COMMIT;", err);
@@ -150,6 +150,10 @@ static char *column_text(sqlite3_stmt *st, int column) {
     return base_strdup(text ? text : "");
 }
 
+bool history_process_gone(int64_t pid) {
+    return pid > 0 && kill((pid_t)pid, 0) != 0 && errno == ESRCH;
+}
+
 static void read_record(sqlite3_stmt *st, session_record *r) {
     memset(r, 0, sizeof *r);
     r->id = sqlite3_column_int64(st, 0);
@@ -165,8 +169,7 @@ static void read_record(sqlite3_stmt *st, session_record *r) {
     r->message = column_text(st, 20);
     r->peak_bytes = sqlite3_column_int64(st, 21);
     // A run that says "running" although its process is gone was killed; what it had finished is in the tables.
-    pid_t pid = (pid_t)sqlite3_column_int64(st, 22);
-    if (strcmp(r->status, "running") == 0 && pid > 0 && kill(pid, 0) != 0 && errno == ESRCH) {
+    if (strcmp(r->status, "running") == 0 && history_process_gone(sqlite3_column_int64(st, 22))) {
         free(r->status);
         r->status = base_strdup("killed");
     }

@@ -18,6 +18,8 @@ bool history_fail(session_history *h, base_err *err, const char *doing);
 // A statement with its error text; every call returns false after filling err.
 bool history_prepare(session_history *h, const char *sql, sqlite3_stmt **statement, base_err *err);
 bool history_create_tables(session_history *h, base_err *err);                      // tables.c: of version 2
+bool history_create_marks(session_history *h, base_err *err);                       // overview.c
+bool history_process_gone(int64_t pid);                                             // nobody has this number any more
 bool history_step_done(session_history *h, sqlite3_stmt *statement, base_err *err); // finalizes
 // "INSERT INTO table(run, position, <fields>) VALUES(?1, ?2, ...)" with the row bound from the field table.
 bool history_insert_row(session_history *h, const char *table, int64_t run, int64_t position, const void *row,

@@ -57,6 +57,97 @@ void session_inputs_free(session_input *inputs, size_t count);
 bool session_history_done(session_history *h, const char *recipe_hash, session_record **records, size_t *count,
                           base_err *err) BASE_MUST_USE;
 
+// ---- recorded runs, read whole ------------------------------------------------------------------
+
+typedef struct session_recorded {
+    session_record record;
+    base_layer_row *layers;
+    base_model_row *models;
+    size_t layer_count, model_count;
+} session_recorded;
+bool session_recorded_read(session_history *h, int64_t id, session_recorded *r, base_err *err) BASE_MUST_USE;
+void session_recorded_free(session_recorded *r); // contents, not r
+
+// The figure a run is judged by: the last measured row that is not the original's, else the last measured one; NULL:
+// nothing was measured.
+const base_model_row *session_recorded_figure(const session_recorded *r);
+// A run that compresses more than once has rows of each time; the last one of a layer counts.
+bool session_recorded_row_counts(const session_recorded *r, size_t row);
+// Sums over the layers, each counted once.
+typedef struct session_total {
+    int64_t weights, bytes, bytes_before;
+    double bits; // 8 * bytes / weights; NaN: no weights
+} session_total;
+session_total session_recorded_sum(const session_recorded *r);
+bool session_metric_rises(const char *metric); // more is better
+// "top-1 96.94 % [95.1, 98.1] of 360 images" and the like; caller frees.
+char *session_figures_text(const base_model_row *row);
+// Runs as one HTML page that needs nothing outside of itself.
+void session_report_html(base_buf *out, const session_recorded *runs, int count);
+
+// The history as a list: a row a run, newest first, with the figures it is judged by. What was not measured is NaN, -1
+// or "".
+typedef struct session_overview {
+    int64_t id, started;            // Unix seconds
+    char recipe[64], params[256];   // "bits=4 group=64"
+    char model[96], model_hash[40]; // name of the file
+    char data[96], metric[24];      //
+    char state[16], message[256];   // "running", "done", "stopped", "failed", "killed"
+    char note[200];                 //
+    char saved[256], hash[40];      // last file written
+    double before, before_low, before_high;
+    double value, low, high;
+    double kl, kl_low, kl_high;
+    double bits, seconds;
+    int64_t flips, samples, bytes, bytes_before, peak_bytes;
+    int64_t pinned;
+} session_overview;
+extern const base_field session_overview_fields[];
+extern const size_t session_overview_field_count;
+// The newest `limit` runs (0: all); *total: how many there are.
+bool session_history_overview(session_history *h, int64_t limit, session_overview **rows, size_t *count, int64_t *total,
+                              base_job *job, base_err *err) BASE_MUST_USE;
+// A record's params (JSON) as "bits=4 group=64".
+void session_params_text(const char *json, char *out, size_t size);
+// Pins and notes are kept beside the runs; a run that is not there is an error.
+bool session_history_pin(session_history *h, int64_t id, bool pinned, base_err *err) BASE_MUST_USE;
+bool session_history_note(session_history *h, int64_t id, const char *note, base_err *err) BASE_MUST_USE;
+
+// Two runs side by side. Everything is lent by the two.
+typedef enum session_better {
+    SESSION_UNKNOWN,
+    SESSION_TRADE, // smaller bytes here, smaller error there
+    SESSION_EQUAL,
+    SESSION_FIRST,
+    SESSION_SECOND
+} session_better;
+extern const char *const session_better_names[];
+typedef struct session_pair {
+    const base_layer_row *row[2];
+    const char *error; // name of the figure compared; NULL: none is known of both
+    double value[2];   // of that figure
+    session_better better;
+} session_pair;
+typedef struct session_comparison {
+    const session_recorded *run[2];
+    session_pair *pairs; // layers that both have, in the order of the first
+    size_t pair_count;
+    const base_layer_row **alone[2]; // layers that only this one has
+    size_t alone_count[2];
+    session_total total[2];
+    const base_model_row *figure[2]; // what each is judged by
+    const char *why_not;             // these cannot be compared; NULL: they can
+    double difference, low, high;    // second - first, with its interval
+    bool known, overlap;             // known: both have intervals
+    session_better better;
+} session_comparison;
+void session_compare(const session_recorded *first, const session_recorded *second, session_comparison *c);
+void session_comparison_free(session_comparison *c); // contents, not c
+// {value, low, high} of second - first, the two taken as independent: Zou and Donner, "Construction of confidence
+// limits about effect measures" (Statistics in Medicine 27, 2008), for proportions Newcombe's method 10 (1998). Runs
+// measured on the same samples differ by less than this allows for.
+void session_difference(const double first[3], const double second[3], double difference[3]);
+
 // What one merge did.
 typedef struct session_merged {
     int64_t added, known, unfinished; // runs copied; there already; neither done, failed nor stopped in the source

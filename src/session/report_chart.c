@@ -1,5 +1,5 @@
 // Charts of a report: what a smaller file costs, which layers hurt, and what theory expects against what came out.
-#include "cli/report.h"
+#include "session/report.h"
 
 #include "study/study.h"
 
@@ -159,15 +159,15 @@ static void put_chart(base_buf *out, chart *c) {
 // ---- size against the metric -------------------------------------------------------------------
 
 // Every measured row with the metric and the data of the first one that has any; others cannot share the axis.
-void report_size_chart(base_buf *out, const cli_recorded *runs, int count) {
+void report_size_chart(base_buf *out, const session_recorded *runs, int count) {
     const base_model_row *like = NULL;
-    for (int i = 0; i < count && !like; i++) like = cli_run_figure(&runs[i]);
+    for (int i = 0; i < count && !like; i++) like = session_recorded_figure(&runs[i]);
     if (!like) return;
     size_t most = 0, left_out = 0;
     for (int i = 0; i < count; i++) most += runs[i].model_count;
     chart c = {.title = "Size and accuracy",
                .x_name = "bytes of the file, header included",
-               .y_rises = cli_metric_rises(like->metric),
+               .y_rises = session_metric_rises(like->metric),
                .log_x = true,
                .front = true};
     c.points = base_calloc(most + 1, sizeof *c.points);
@@ -197,14 +197,14 @@ void report_size_chart(base_buf *out, const cli_recorded *runs, int count) {
 
 enum { MOST_ROWS = 256, MOST_COLS = 32 };
 
-static double error_of(const cli_recorded *r, const char *layer) {
+static double error_of(const session_recorded *r, const char *layer) {
     for (size_t i = r->layer_count; i-- > 0;)
         if (strcmp(r->layers[i].name, layer) == 0)
             return isfinite(r->layers[i].output_error) ? r->layers[i].output_error : r->layers[i].weight_error;
     return NAN;
 }
 
-static int layer_names(const cli_recorded *runs, int count, const char **names) {
+static int layer_names(const session_recorded *runs, int count, const char **names) {
     int n = 0;
     for (int i = 0; i < count; i++)
         for (size_t k = 0; k < runs[i].layer_count && n < MOST_ROWS; k++) {
@@ -215,7 +215,7 @@ static int layer_names(const cli_recorded *runs, int count, const char **names) 
     return n;
 }
 
-static void heat_of_runs(base_buf *out, const cli_recorded *runs, int count) {
+static void heat_of_runs(base_buf *out, const session_recorded *runs, int count) {
     const char *names[MOST_ROWS], *columns[MOST_COLS];
     char text[MOST_COLS][32];
     int cols = count < MOST_COLS ? count : MOST_COLS, rows = layer_names(runs, cols, names);
@@ -236,7 +236,7 @@ static void heat_of_runs(base_buf *out, const cli_recorded *runs, int count) {
     free(value);
 }
 
-static void heat_of_figures(base_buf *out, const cli_recorded *run) {
+static void heat_of_figures(base_buf *out, const session_recorded *run) {
     static const char *const columns[] = {"weight", "output", "held-out", "arriving", "arriv. held"};
     enum { COLS = 5 };
     int rows = run->layer_count < MOST_ROWS ? (int)run->layer_count : MOST_ROWS;
@@ -260,7 +260,7 @@ static void heat_of_figures(base_buf *out, const cli_recorded *run) {
     free(value);
 }
 
-void report_heat(base_buf *out, const cli_recorded *runs, int count) {
+void report_heat(base_buf *out, const session_recorded *runs, int count) {
     if (count == 1)
         heat_of_figures(out, runs);
     else
@@ -269,7 +269,7 @@ void report_heat(base_buf *out, const cli_recorded *runs, int count) {
 
 // ---- the bound ---------------------------------------------------------------------------------
 
-void report_bound_chart(base_buf *out, const cli_recorded *run) {
+void report_bound_chart(base_buf *out, const session_recorded *run) {
     chart c = {.title = "Weight error: what independent Gaussian weights allow, and what came out",
                .x_name = "bound 2^(-2 bits) at the layer's stored bits",
                .y_name = "relative weight error (the line: equal)",

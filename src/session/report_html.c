@@ -1,6 +1,6 @@
 // The page of a report: one HTML file without scripts, links or anything outside of itself. Everything that came from
 // a file or a history is escaped on its way in.
-#include "cli/report.h"
+#include "session/report.h"
 
 #include "study/study.h"
 
@@ -77,13 +77,13 @@ static void put_table(base_buf *b, const void *rows, size_t count, size_t size, 
     base_buf_puts(b, "</table></div>\n");
 }
 
-static void put_summary(base_buf *b, const cli_recorded *runs, int count) {
+static void put_summary(base_buf *b, const session_recorded *runs, int count) {
     base_buf_puts(b, "<table>\n<tr><th>run</th><th>recipe</th><th>model</th><th>status</th><th>seconds</th>"
                      "<th>layer bytes</th><th>bits a weight</th><th>file bytes</th><th>figure</th></tr>\n");
     for (int i = 0; i < count; i++) {
         const session_record *r = &runs[i].record;
-        cli_run_total t = cli_run_sum(&runs[i]);
-        const base_model_row *m = cli_run_figure(&runs[i]);
+        session_total t = session_recorded_sum(&runs[i]);
+        const base_model_row *m = session_recorded_figure(&runs[i]);
         base_buf_printf(b, "<tr><td><a href=\"#run%lld\">%lld</a></td><td>", (long long)r->id, (long long)r->id);
         put(b, r->recipe);
         base_buf_puts(b, "</td><td>");
@@ -96,7 +96,7 @@ static void put_summary(base_buf *b, const cli_recorded *runs, int count) {
         else
             base_buf_puts(b, "<td class=\"n\">-</td>");
         base_buf_printf(b, "<td class=\"n\">%lld</td><td>", (long long)r->output_bytes);
-        char *text = m ? cli_figures(m) : NULL;
+        char *text = m ? session_figures_text(m) : NULL;
         put(b, text ? text : "none measured");
         free(text);
         base_buf_puts(b, "</td></tr>\n");
@@ -122,7 +122,7 @@ static void put_object(base_buf *b, const char *title, const char *text) {
     json_decref(o);
 }
 
-static void put_facts(base_buf *b, const cli_recorded *run) {
+static void put_facts(base_buf *b, const session_recorded *run) {
     const session_record *r = &run->record;
     char started[40] = "?", peak[24], number[64];
     time_t when = (time_t)r->started;
@@ -160,7 +160,7 @@ static void put_replay(base_buf *b, const session_record *r) {
                      "named.</p>\n");
 }
 
-static void put_run(base_buf *b, const cli_recorded *run, bool alone) {
+static void put_run(base_buf *b, const session_recorded *run, bool alone) {
     const session_record *r = &run->record;
     base_buf_printf(b, "<h2 id=\"run%lld\">Run %lld: ", (long long)r->id, (long long)r->id);
     put(b, r->recipe);
@@ -194,7 +194,7 @@ static void put_run(base_buf *b, const cli_recorded *run, bool alone) {
     base_buf_puts(b, "</pre>\n");
 }
 
-void report_html(base_buf *b, const cli_recorded *runs, int count) {
+void session_report_html(base_buf *b, const session_recorded *runs, int count) {
     base_buf_puts(b, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/>"
                      "<meta name=\"viewport\" content=\"width=device-width\"/><title>Vise: ");
     if (count == 1) {

@@ -43,6 +43,7 @@ static const cli_option option_table[] = {
      0},
     {"ascii", NULL, "draw with ASCII only", CLI_FLAG, AT(ascii), 0, 0},
     {"no-mouse", NULL, "leave the mouse to the terminal", CLI_FLAG, AT(no_mouse), 0, 0},
+    {"fresh", NULL, "start without the last session, and keep nothing of this one", CLI_FLAG, AT(fresh), 0, 0},
     {"script", "FILE", "keys to type on the screen, for tests and demonstrations", CLI_TEXT, AT(script), 0, 0},
     {"budget", "SECONDS", "start no point that is expected to end later than this", CLI_TEXT, AT(budget), 0, 0},
     {"resume", NULL, "leave out the points that the history has as done", CLI_FLAG, AT(resume), 0, 0},
@@ -56,8 +57,9 @@ static const cli_option option_table[] = {
 const cli_command cli_commands[] = {
     {"screen", "", "open the workbench (what `vise` alone does)",
      "Opens the terminal screen with a model, a dataset and a recipe; Enter runs it. Press ? for the keys.",
-     "model data arch recipe set out seed threads state no-cache cache-mb colour theme ascii no-mouse script", 0, 0,
-     cli_screen},
+     "model data arch recipe set out seed threads state no-cache cache-mb colour theme ascii no-mouse fresh "
+     "script",
+     0, 0, cli_screen},
     {"run", "RECIPE", "run a recipe without a screen",
      "RECIPE is a Lua file, or the name of a shipped recipe (`vise recipes`). On a terminal a progress line is shown, "
      "elsewhere plain lines; with --json one event a line.",

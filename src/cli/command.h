@@ -28,7 +28,7 @@ typedef struct cli_options {
     const char *csv_file, *json_file, *svg_file, *shard, *budget;
     cli_list sets;
     int64_t threads, seed, limit, cache_mb;
-    bool no_cache, json, csv, dry_run, help, check, ascii, no_mouse, quiet, no_history, resume;
+    bool no_cache, json, csv, dry_run, help, check, ascii, no_mouse, quiet, no_history, resume, fresh;
     const char **args; // positional
     int arg_count;
 } cli_options;

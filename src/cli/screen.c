@@ -20,6 +20,7 @@ base_status cli_screen(const cli_options *o, base_err *err) {
                           .theme = o->theme,
                           .ascii = o->ascii,
                           .no_mouse = o->no_mouse,
+                          .fresh = o->fresh,
                           .cache = cli_open_cache(o)};
     base_status status;
     if (o->colour && !ui_colours_parse(o->colour, &options.colours, err)) {

@@ -2,6 +2,7 @@
 #ifndef VISE_UI_APP_H
 #define VISE_UI_APP_H
 
+#include <jansson.h>
 #include <pthread.h>
 
 #include "ui/layout.h"
@@ -22,6 +23,7 @@ typedef struct ui_view {
     ui_slot slot;
     double order;
     uint32_t tabs;    // a bit a tab it stands on
+    int want_h;       // rows that the user gave it, 0: none
     ui_scroll scroll; // of its main widget
     ui_rect inside;   // of its panel, as last drawn
     // Its main widget as last drawn: what movement keys act on and which bindings hold: "table", "log", "params",
@@ -33,7 +35,8 @@ typedef struct ui_view {
 // A tab: the panels that stand together on the screen.
 typedef struct ui_tab {
     char title[24];
-    int focus; // the view that had the focus, -1: none yet
+    int focus;    // the view that had the focus, -1: none yet
+    double split; // share of the left column that the user chose, 0: none
 } ui_tab;
 
 typedef enum ui_popup { UI_NO_POPUP, UI_HELP, UI_METHOD, UI_RECIPES, UI_CONFIRM_QUIT } ui_popup;
@@ -47,6 +50,12 @@ typedef struct ui_page { // of a popup, wrapped to `width`
     int count, capacity, width;
 } ui_page;
 
+// An edge held with the mouse: 'w' between the columns, 'h' between two panels, 0 none.
+typedef struct ui_drag {
+    char kind;
+    int upper, lower;
+} ui_drag;
+
 // Inputs of the run as found out on the job thread.
 typedef struct ui_inputs {
     pthread_mutex_t lock;
@@ -57,7 +66,10 @@ typedef struct ui_inputs {
 struct ui_player;
 
 typedef struct ui_app {
-    const ui_options *options;
+    const ui_options *options; // `choice`: as asked for, then as configured, then as the last session left it
+    ui_options choice;
+    json_t *kept; // what the last session left, NULL: nothing
+    char *start;  // lines of commands that the configuration runs first; NULL: none
     ui_state state;
     ui_grid grid;
     ui_layout layout;
@@ -68,6 +80,7 @@ typedef struct ui_app {
     int tab_count, tab;
     int tab_x[UI_MAX_TABS], tab_end[UI_MAX_TABS]; // columns in the title bar, as last drawn; 0: not there
     bool zoom;
+    ui_drag drag;
     // The view being drawn, and the pieces of its panel: widgets draw into the innermost.
     ui_view *drawing;
     ui_area piece[UI_MAX_PIECES];
@@ -81,6 +94,7 @@ typedef struct ui_app {
     ui_prompt prompt;
     ui_palette palette;
     ui_theme theme;
+    bool theme_chosen;             // by a command, so the session keeps it
     char *config_dir, *own_themes; // folders of the user's, which need not exist
     char *state_dir;               // of typed lines and the session; NULL: nothing is kept
     ui_search *search;
@@ -169,6 +183,17 @@ typedef struct ui_command {
 } ui_command;
 const ui_command *ui_command_find(const char *name);
 void ui_command_run(ui_app *app, const char *line); // "recipe w8"; errors go to the status row
+
+// config.c: the user's config.lua
+void ui_config_read(ui_app *app);
+void ui_config_start(ui_app *app); // its commands
+// session.c: what the next start finds again
+void ui_session_read(ui_app *app);    // before the runner opens: inputs
+void ui_session_restore(ui_app *app); // after everything is open: the layout and what the parts keep
+void ui_session_write(ui_app *app);
+// resize.c: edges of panels under the mouse. press: true when one is there
+bool ui_resize_press(ui_app *app, int x, int y);
+void ui_resize_drag(ui_app *app, int x, int y);
 
 // typing.c: the line at the bottom, its choices and its lines of earlier sessions
 void ui_typing_start(ui_app *app, ui_prompt_kind kind, const char *text, bool eager);

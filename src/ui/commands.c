@@ -380,6 +380,7 @@ ON(on_theme) {
     }
     if (!ui_theme_read(&app->theme, argument, app->own_themes, err)) return false;
     ui_theme_set(&app->theme);
+    app->theme_chosen = true;
     ui_term_forget();
     ui_say(app, UI_NORMAL, "%s: %s", app->theme.name, app->theme.about);
     return true;

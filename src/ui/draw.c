@@ -219,8 +219,10 @@ static void draw_all(ui_app *app, int *cursor_x, int *cursor_y) {
     for (int i = 0; i < app->view_count; i++) {
         slots[i] = app->views[i].slot;
         slots[i].away = !ui_view_here(app, i);
+        slots[i].want_h = app->views[i].want_h;
     }
-    ui_layout_make(&app->layout, app->width, app->height, slots, app->view_count, app->focus, app->zoom);
+    ui_layout_make(&app->layout, app->width, app->height, slots, app->view_count, app->focus, app->zoom,
+                   app->tab_count ? app->tabs[app->tab].split : 0);
     if (app->layout.too_small) {
         draw_too_small(app);
         return;

@@ -214,6 +214,12 @@ void ui_mouse_press(ui_app *app, const ui_mouse *mouse) {
         ui_command_run(app, mouse->action == UI_MOUSE_UP ? "up" : "down");
         return;
     }
+    if (mouse->action == UI_MOUSE_DRAG || mouse->action == UI_MOUSE_RELEASE) {
+        ui_resize_drag(app, mouse->x, mouse->y);
+        if (mouse->action == UI_MOUSE_RELEASE) app->drag.kind = 0;
+        return;
+    }
+    if (ui_resize_press(app, mouse->x, mouse->y) && app->drag.kind == 'w') return;
     if (app->popup != UI_NO_POPUP) return;
     for (int i = 0; mouse->y == 0 && i < app->tab_count; i++)
         if (mouse->x >= app->tab_x[i] && mouse->x < app->tab_end[i]) {

@@ -39,6 +39,12 @@ static void column_place(const column *c, const ui_slot *slots, ui_layout *out) 
         rows[i] = slots[c->member[i]].min_h;
         left -= rows[i];
     }
+    // Rows that the user gave come first, as far as they go.
+    for (int i = 0; i < c->count; i++) {
+        int more = slots[c->member[i]].want_h - rows[i];
+        if (more > left) more = left;
+        if (more > 0) rows[i] += more, left -= more;
+    }
     // Shares by weight; a panel at its maximum leaves the rest to the others. One row at a time is simple and fair
     // enough for a few hundred rows.
     while (left > 0) {
@@ -47,6 +53,7 @@ static void column_place(const column *c, const ui_slot *slots, ui_layout *out) 
         for (int i = 0; i < c->count; i++) {
             const ui_slot *s = &slots[c->member[i]];
             if (s->max_h > 0 && rows[i] >= s->max_h) continue;
+            if (s->want_h > 0 && rows[i] >= s->want_h) continue;
             double h = (s->weight > 0 ? s->weight : 1e-3) / (rows[i] - s->min_h + 1);
             if (best < 0 || h > hunger) best = i, hunger = h;
         }
@@ -70,7 +77,7 @@ static int widest(const ui_slot *slots, int count, int which) {
     return w;
 }
 
-void ui_layout_make(ui_layout *out, int w, int h, const ui_slot *slots, int count, int focus, bool zoom) {
+void ui_layout_make(ui_layout *out, int w, int h, const ui_slot *slots, int count, int focus, bool zoom, double split) {
     *out = (ui_layout){0};
     if (count > UI_MAX_VIEWS) count = UI_MAX_VIEWS;
     if (w < UI_MIN_WIDTH || h < UI_MIN_HEIGHT) {
@@ -97,6 +104,11 @@ void ui_layout_make(ui_layout *out, int w, int h, const ui_slot *slots, int coun
     if (two) {
         // The right column keeps close to its minimum: a third of what is spare.
         int right = right_w + (w - left_w - 1 - right_w) * 2 / 5;
+        if (split > 0) { // or what the user made of it
+            right = w - 1 - (int)(split * w + 0.5);
+            if (right > w - 1 - left_w) right = w - 1 - left_w;
+            if (right < right_w) right = right_w;
+        }
         columns[1].r = (ui_rect){w - right, body.y, right, body.h};
         columns[0].r.w = w - right - 1;
         out->divider = (ui_rect){w - right - 1, body.y, 1, body.h};

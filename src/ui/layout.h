@@ -13,8 +13,9 @@ typedef struct ui_slot {
     double priority; // who goes first when there is no room: the lowest
     double weight;   // share of the rows left over
     int min_w, min_h;
-    int max_h; // 0: any
-    bool away; // on another tab: not shown
+    int max_h;  // 0: any
+    bool away;  // on another tab: not shown
+    int want_h; // rows the user gave it, 0: as many as its weight says
 } ui_slot;
 
 typedef struct ui_layout {
@@ -25,8 +26,9 @@ typedef struct ui_layout {
     int shown;
 } ui_layout;
 
-// `focus` is always shown; `zoom` shows nothing else. slots may be empty.
-void ui_layout_make(ui_layout *out, int w, int h, const ui_slot *slots, int count, int focus, bool zoom);
+// `focus` is always shown; `zoom` shows nothing else. slots may be empty. `split`: share of the width that the user
+// gave the left column, 0: none; both columns keep the widths they need.
+void ui_layout_make(ui_layout *out, int w, int h, const ui_slot *slots, int count, int focus, bool zoom, double split);
 // A box of at most w x h in the middle of the screen, never outside it.
 ui_rect ui_layout_popup(int screen_w, int screen_h, int w, int h);
 

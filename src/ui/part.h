@@ -3,6 +3,8 @@
 #ifndef VISE_UI_PART_H
 #define VISE_UI_PART_H
 
+#include <jansson.h>
+
 #include "ui/app.h"
 
 typedef struct ui_place {
@@ -28,6 +30,10 @@ typedef struct ui_part {
     bool (*click)(ui_app *app, void *own, ui_view *view, int x, int y);
     // A title for the help page's keys of each context that this part's bindings name, NULL after the last.
     const ui_place *places;
+    // What the next start is to find again, as a JSON value (NULL: nothing), and that value given back; it may be of
+    // another version or made by hand, so check all of it.
+    json_t *(*keep)(const ui_app *app, const void *own);
+    void (*restore)(ui_app *app, void *own, const json_t *kept);
 } ui_part;
 
 // A command's function, what it offers the palette, and the arguments that it has no use for.
@@ -43,6 +49,8 @@ void *ui_part_own(const ui_state *s, const ui_part *part);
 void ui_parts_open(ui_app *app);
 void ui_parts_close(ui_app *app);
 void ui_parts_event(ui_app *app, const base_event *e);
+json_t *ui_parts_keep(const ui_app *app); // an object with a value a part
+void ui_parts_restore(ui_app *app, const json_t *kept);
 
 // Everything of all parts, in order; NULL after the last.
 const ui_command *ui_command_at(size_t index);
@@ -56,6 +64,12 @@ const script_function *ui_functions(size_t *count);
 extern const ui_part ui_part_commands, ui_part_keys, ui_part_host;
 // The others, a file each.
 extern const ui_part ui_part_save;
+extern const ui_part ui_part_resize;
+
+// Keys of the user's configuration, which count before all others.
+extern ui_part ui_part_own_keys;
+bool ui_own_key_add(const char *key, const char *command, const char *context); // false: too many
+void ui_own_keys_clear(void);
 
 // A part's own sources keep rows in its state: `ui_part_own(s, &ui_part_NAME)`.
 

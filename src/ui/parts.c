@@ -16,7 +16,13 @@ static const ui_place core_places[] = {{"params", "Keys on params"},
 static const ui_part part_places = {.name = "places", .places = core_places};
 
 const ui_part *const ui_parts[] = {
-    &ui_part_commands, &ui_part_keys, &ui_part_host, &part_places, &ui_part_save,
+    &ui_part_own_keys, // config.c
+    &ui_part_commands, // commands.c
+    &ui_part_keys,     // keys.c
+    &ui_part_host,     // host.c
+    &part_places,      // above
+    &ui_part_save,     // cmd_save.c
+    &ui_part_resize,   // resize.c
 };
 const size_t ui_part_count = sizeof ui_parts / sizeof *ui_parts;
 _Static_assert(sizeof ui_parts / sizeof *ui_parts <= UI_MAX_PARTS, "UI_MAX_PARTS is too small");
@@ -48,6 +54,22 @@ void ui_parts_close(ui_app *app) {
 void ui_parts_event(ui_app *app, const base_event *e) {
     for (size_t i = 0; i < ui_part_count; i++)
         if (ui_parts[i]->event) ui_parts[i]->event(app, app->state.part[i], e);
+}
+
+json_t *ui_parts_keep(const ui_app *app) {
+    json_t *all = json_object();
+    for (size_t i = 0; i < ui_part_count; i++) {
+        json_t *one = ui_parts[i]->keep ? ui_parts[i]->keep(app, app->state.part[i]) : NULL;
+        if (one) json_object_set_new(all, ui_parts[i]->name, one);
+    }
+    return all;
+}
+
+void ui_parts_restore(ui_app *app, const json_t *kept) {
+    for (size_t i = 0; i < ui_part_count; i++) {
+        const json_t *one = json_object_get(kept, ui_parts[i]->name);
+        if (one && ui_parts[i]->restore) ui_parts[i]->restore(app, app->state.part[i], one);
+    }
 }
 
 // The index-th of all parts' rows of one kind.

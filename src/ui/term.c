@@ -21,6 +21,7 @@
 static struct {
     SCREEN *screen;
     bool open, ascii, mouse;
+    bool moves; // moves with a button held are reported
     struct termios saved;
     ui_grid shown; // what the terminal shows
     bool forget;
@@ -127,8 +128,15 @@ unsigned ui_term_signals(void) {
     return bits;
 }
 
+// curses asks for clicks alone: moves with a button held are asked for, and given up, here.
+static void report_moves(bool on) {
+    fflush(stdout);
+    if (term.moves && write(STDOUT_FILENO, on ? "\033[?1002h" : "\033[?1002l", 8) < 0) return; // clicks alone, then
+}
+
 void ui_term_suspend(bool group) {
     struct sigaction ours, other = {.sa_handler = SIG_IGN};
+    report_moves(false);
     endwin();
     // The others of our process group first (a `make run` that started us), while we ignore the signal; then
     // ourselves with raise, which stops this thread before it returns.
@@ -159,7 +167,7 @@ static void farewell_add(const char *capability) {
 }
 
 static void farewell_prepare(void) {
-    static const char mouse_off[] = "\033[?1006l\033[?1000l";
+    static const char mouse_off[] = "\033[?1006l\033[?1002l\033[?1000l";
     term.farewell_bytes = 0;
     farewell_add("sgr0");
     farewell_add("op");
@@ -205,6 +213,21 @@ static bool check_terminal(base_err *err) {
                         name);
 }
 
+// Terminals of 16.7 million colours say so in COLORTERM while TERM still names their kind with 256. The terminal
+// database has a kin of most kinds that says it too; NULL: none, or nobody says so.
+static const char *direct_kin(void) {
+    static char name[80];
+    const char *says = getenv("COLORTERM"), *kind = getenv("TERM"), *no = getenv("NO_COLOR");
+    if (!says || (strcmp(says, "truecolor") != 0 && strcmp(says, "24bit") != 0) || (no && no[0])) return NULL;
+    if (strstr(kind, "direct")) return NULL;
+    int status = 0;
+    snprintf(name, sizeof name, "%.*s-direct", (int)strcspn(kind, "-"), kind);
+    if (setupterm(name, STDOUT_FILENO, &status) != OK) return NULL;
+    bool able = tigetflag("RGB") == 1 && tigetnum("colors") >= 1 << 24;
+    del_curterm(cur_term);
+    return able ? name : NULL;
+}
+
 bool ui_term_open(const ui_options *options, const ui_theme *theme, base_err *err) {
     bool utf8 = locale_is_utf8();
     if (!check_terminal(err)) return false;
@@ -216,7 +239,9 @@ bool ui_term_open(const ui_options *options, const ui_theme *theme, base_err *er
     got_resize = got_stop = got_interrupt = got_end = 0;
     signals_open(); // before curses, which takes only signals nobody holds
     set_escdelay(25);
-    term.screen = newterm(NULL, stdout, stdin);
+    const char *direct =
+        options->colours == UI_COLOURS_AUTO || options->colours == UI_COLOURS_16M ? direct_kin() : NULL;
+    term.screen = newterm(direct, stdout, stdin);
     if (!term.screen) {
         signals_close();
         close(term.wake[0]);
@@ -235,8 +260,12 @@ bool ui_term_open(const ui_options *options, const ui_theme *theme, base_err *er
     ui_theme_open(options->colours, theme);
     if (!options->no_mouse) {
         // A press whose release is already there is reported as a click.
-        mousemask(BUTTON1_PRESSED | BUTTON1_CLICKED | BUTTON4_PRESSED | BUTTON5_PRESSED, NULL);
+        mousemask(BUTTON1_PRESSED | BUTTON1_CLICKED | BUTTON1_RELEASED | BUTTON4_PRESSED | BUTTON5_PRESSED |
+                      REPORT_MOUSE_POSITION,
+                  NULL);
         mouseinterval(0);
+        const char *mouse = tigetstr("kmous");
+        term.moves = mouse && mouse != (const char *)-1;
         term.mouse = true;
     }
     farewell_prepare();
@@ -247,6 +276,7 @@ bool ui_term_open(const ui_options *options, const ui_theme *theme, base_err *er
 
 void ui_term_close(void) {
     if (!term.open) return;
+    report_moves(false);
     endwin();
     term.open = false;
     tcsetattr(STDIN_FILENO, TCSANOW, &term.saved);
@@ -301,12 +331,14 @@ static void send_cell(const ui_cell *c, int x, int y) {
 
 void ui_term_show(const ui_grid *g, int cursor_x, int cursor_y) {
     ui_grid *old = &term.shown;
+    bool whole = false;
     if (term.forget || old->w != g->w || old->h != g->h) {
         clearok(stdscr, TRUE);
         erase();
         ui_grid_resize(old, g->w, g->h);
         for (int i = 0; i < g->w * g->h; i++) old->cells[i].style = UINT8_MAX; // equal to no cell
         term.forget = false;
+        whole = true;
     }
     for (int y = 0; y < g->h; y++) {
         for (int x = 0; x < g->w; x++) {
@@ -323,6 +355,7 @@ void ui_term_show(const ui_grid *g, int cursor_x, int cursor_y) {
     curs_set(cursor_x >= 0 ? 1 : 0);
     if (cursor_x >= 0) move(cursor_y, cursor_x < g->w ? cursor_x : g->w - 1);
     refresh();
+    if (whole) report_moves(true); // after the first frame, and after each time the terminal was away
 }
 
 void ui_term_mark(void) {
@@ -367,6 +400,10 @@ static int mouse_key(ui_mouse *mouse) {
         mouse->action = UI_MOUSE_UP;
     else if (e.bstate & BUTTON5_PRESSED)
         mouse->action = UI_MOUSE_DOWN;
+    else if (e.bstate & REPORT_MOUSE_POSITION)
+        mouse->action = UI_MOUSE_DRAG;
+    else if (e.bstate & BUTTON1_RELEASED)
+        mouse->action = UI_MOUSE_RELEASE;
     else if (!(e.bstate & (BUTTON1_PRESSED | BUTTON1_CLICKED)))
         return UI_KEY_NONE;
     return UI_KEY_MOUSE;

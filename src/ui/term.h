@@ -28,7 +28,14 @@ enum {
     UI_KEY_F12 = UI_KEY_F1 + 11,
 };
 
-typedef enum ui_mouse_action { UI_MOUSE_CLICK, UI_MOUSE_UP, UI_MOUSE_DOWN } ui_mouse_action;
+// UP and DOWN are the wheel; DRAG is a move with the button held, RELEASE its end.
+typedef enum ui_mouse_action {
+    UI_MOUSE_CLICK,
+    UI_MOUSE_UP,
+    UI_MOUSE_DOWN,
+    UI_MOUSE_DRAG,
+    UI_MOUSE_RELEASE
+} ui_mouse_action;
 typedef struct ui_mouse {
     int x, y;
     ui_mouse_action action;

@@ -131,7 +131,6 @@ static void loop(ui_app *app) {
 // A theme that cannot be read is told of in the status line; the built-in one stays.
 static void open_theme(ui_app *app) {
     base_err err = {0};
-    ui_theme_default(&app->theme);
     if (app->options->theme && !ui_theme_read(&app->theme, app->options->theme, app->own_themes, &err))
         ui_say(app, UI_BAD, "%s", err.text);
 }
@@ -145,12 +144,16 @@ static bool app_open(ui_app *app, base_err *err) {
     app->own_themes = base_join(app->config_dir, "themes");
     ui_state_init(&app->state);
     if (app->options->script && !(app->player = ui_player_open(app->options->script, err))) return false;
+    ui_theme_default(&app->theme);
+    ui_config_read(app);
+    ui_session_read(app);
     if (!ui_runner_open(app, err)) return false;
     if (!ui_tasks_open(app, err)) return false;
     ui_views_open(app);
     ui_parts_open(app);
     ui_typing_load(app);
     open_theme(app);
+    ui_session_restore(app);
     if (!app->message[0])
         ui_say(app, UI_NORMAL, "Enter runs %s. ? shows every key.",
                app->state.recipe[0] ? app->state.recipe : "the recipe");
@@ -158,6 +161,7 @@ static bool app_open(ui_app *app, base_err *err) {
 }
 
 static void app_close(ui_app *app) {
+    if (app->quit) ui_session_write(app);
     ui_tasks_close(app);
     if (app->queue) ui_runner_close(app);
     ui_parts_close(app);
@@ -169,6 +173,9 @@ static void app_close(ui_app *app) {
     ui_page_clear(&app->page);
     free(app->state_dir);
     free(app->config_dir);
+    free(app->start);
+    json_decref(app->kept);
+    ui_own_keys_clear();
     free(app->own_themes);
     ui_prompt_free(&app->prompt);
     ui_state_free(&app->state);
@@ -178,17 +185,19 @@ static void app_close(ui_app *app) {
 
 base_status ui_main(const ui_options *options, base_err *err) {
     ui_app *app = base_alloc(sizeof *app);
-    app->options = options;
+    app->choice = *options;
+    app->options = &app->choice;
     *err = (base_err){0};
     // Mistakes in what was asked for are told before the screen is touched.
     if (!app_open(app, err)) {
         app_close(app);
         return err->status ? err->status : BASE_FAILED;
     }
-    if (!ui_term_open(options, &app->theme, err)) {
+    if (!ui_term_open(app->options, &app->theme, err)) {
         app_close(app);
         return err->status ? err->status : BASE_FAILED;
     }
+    ui_config_start(app);
     loop(app);
     ui_term_close();
     app_close(app); // a closing window sends SIGHUP more than once: the run's last row is written all the same

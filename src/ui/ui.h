@@ -35,6 +35,8 @@ typedef struct ui_options {
     const char *theme;     // name or file; NULL: the configuration's, else the built-in one
     bool ascii;            // no character outside ASCII, whatever the locale says
     bool no_mouse;
+    bool fresh;         // nothing of the last session, and nothing kept of this one
+    const char *config; // NULL: config.lua of the user's folder
     // Replace the recipe's run and the clock, so that tests draw the same screen each time. NULL: the real ones.
     session_body body;
     void *body_context;

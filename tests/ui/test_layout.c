@@ -21,9 +21,9 @@ static void inside(ui_rect r, int w, int h) {
     assert_true(r.x + r.w <= w && r.y + r.h <= h);
 }
 
-static void check(const ui_slot *slots, int count, int focus, bool zoom, int w, int h) {
+static void check_split(const ui_slot *slots, int count, int focus, bool zoom, int w, int h, double split) {
     ui_layout l;
-    ui_layout_make(&l, w, h, slots, count, focus, zoom);
+    ui_layout_make(&l, w, h, slots, count, focus, zoom, split);
     assert_int_equal(l.too_small, w < UI_MIN_WIDTH || h < UI_MIN_HEIGHT);
     inside(l.title, w, h);
     assert_true(l.title.w > 0 && l.title.h > 0);
@@ -53,8 +53,14 @@ static void check(const ui_slot *slots, int count, int focus, bool zoom, int w, 
     if (count > 0) assert_int_equal(area, w * h); // and no cell belongs to nobody
 }
 
-static const ui_slot shipped[] = {
-    {0, 10, 4, 50, 9, 0, false}, {0, 8, 2, 50, 6, 0, false}, {1, 6, 0.5, 36, 4, 0, false}, {1, 4, 2, 36, 9, 0, false}};
+static void check(const ui_slot *slots, int count, int focus, bool zoom, int w, int h) {
+    check_split(slots, count, focus, zoom, w, h, 0);
+}
+
+static const ui_slot shipped[] = {{0, 10, 4, 50, 9, 0, false, 0},
+                                  {0, 8, 2, 50, 6, 0, false, 0},
+                                  {1, 6, 0.5, 36, 4, 0, false, 0},
+                                  {1, 4, 2, 36, 9, 0, false, 0}};
 
 static void every_size(void **state) {
     (void)state;
@@ -78,12 +84,14 @@ static void any_views(void **state) {
         ui_slot slots[UI_MAX_VIEWS];
         int count = chance(UI_MAX_VIEWS + 1);
         for (int i = 0; i < count; i++)
-            slots[i] = (ui_slot){chance(2),      chance(5) - 2,  chance(4),
-                                 4 + chance(80), 2 + chance(20), chance(3) ? 0 : 3 + chance(30),
-                                 chance(3) == 0};
+            slots[i] = (ui_slot){chance(2),      chance(5) - 2,
+                                 chance(4),      4 + chance(80),
+                                 2 + chance(20), chance(3) ? 0 : 3 + chance(30),
+                                 chance(3) == 0, chance(2) ? 0 : chance(120)};
         int focus = count ? chance(count) : 0;
         if (count) slots[focus].away = false; // the focus stands on the tab that is shown
-        check(slots, count, focus, chance(4) == 0, 1 + chance(300), 1 + chance(100));
+        check_split(slots, count, focus, chance(4) == 0, 1 + chance(300), 1 + chance(100),
+                    chance(2) ? 0 : chance(101) / 100.0);
     }
 }
 
@@ -92,14 +100,14 @@ static void minimum_rows(void **state) {
     // Where more than one panel is shown in a column, each has the rows it asked for.
     for (int h = UI_MIN_HEIGHT; h <= 100; h++) {
         ui_layout l;
-        ui_layout_make(&l, 80, h, shipped, 4, 0, false);
+        ui_layout_make(&l, 80, h, shipped, 4, 0, false, 0);
         for (int i = 0; i < 4; i++)
             if (l.panel[i].w > 0 && l.shown > 1) assert_true(l.panel[i].h >= shipped[i].min_h);
     }
     ui_layout l;
-    ui_layout_make(&l, 80, 24, shipped, 4, 0, false);
+    ui_layout_make(&l, 80, 24, shipped, 4, 0, false, 0);
     assert_int_equal(l.panel[3].w, 0); // the chart goes first
-    ui_layout_make(&l, 80, 24, shipped, 4, 3, false);
+    ui_layout_make(&l, 80, 24, shipped, 4, 3, false, 0);
     assert_true(l.panel[3].w > 0); // unless it has the focus
 }
 

@@ -45,12 +45,21 @@ static int push_arg(lua_State *L) {
     return 0;
 }
 
+static const luaL_Reg *const language[] = {recipe_declare_functions, recipe_open_functions,    recipe_step_functions,
+                                           recipe_work_functions,    recipe_save_functions,    recipe_train_functions,
+                                           recipe_shrink_functions,  recipe_rewrite_functions, recipe_study_functions};
+enum { LANGUAGE_PARTS = sizeof language / sizeof *language };
+
+bool script_recipe_word(const char *name) {
+    for (size_t i = 0; i < LANGUAGE_PARTS; i++)
+        for (const luaL_Reg *f = language[i]; f->name; f++)
+            if (strcmp(f->name, name) == 0) return true;
+    return strcmp(name, "arg") == 0 || compress_step_find(name) || compress_rewrite_find(name);
+}
+
 static bool open_language(lua_State *L, const script_run_options *options, base_err *err) {
-    static const luaL_Reg *const parts[] = {recipe_declare_functions, recipe_open_functions,    recipe_step_functions,
-                                            recipe_work_functions,    recipe_save_functions,    recipe_train_functions,
-                                            recipe_shrink_functions,  recipe_rewrite_functions, recipe_study_functions};
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-        if (!script_register(L, parts[i], err)) return false;
+    for (size_t i = 0; i < LANGUAGE_PARTS; i++)
+        if (!script_register(L, language[i], err)) return false;
     static const lua_CFunction openers[] = {recipe_open_handles, recipe_open_steps, recipe_open_own_steps,
                                             recipe_open_study, push_arg};
     for (size_t i = 0; i < sizeof openers / sizeof *openers; i++) {
@@ -73,6 +82,44 @@ static bool run_text(recipe_run *run, base_err *err) {
     if (ok && !run->named)
         return base_fail(err, "%s: has no recipe{ name = ..., about = ..., source = ... } at its top",
                          run->recipe->path);
+    return ok;
+}
+
+// ---- steps alone -------------------------------------------------------------------------------
+
+static int push_params(lua_State *L) {
+    const script_recipe *r = lua_touserdata(L, 1);
+    for (size_t i = 0; i < r->param_count; i++) {
+        const base_param_row *p = &r->params[i];
+        if (p->choices[0])
+            lua_pushstring(L, p->text);
+        else if (p->integer)
+            lua_pushinteger(L, (lua_Integer)p->value);
+        else
+            lua_pushnumber(L, p->value);
+        script_global(L, p->name);
+    }
+    return 0;
+}
+
+bool script_recipe_check_steps(const script_recipe *r, int line, const char *steps, base_err *err) {
+    static const script_run_options none;
+    recipe_run run = {.recipe = r, .options = &none, .named = true};
+    lua_State *L = script_state_new("recipe", SCRIPT_MEMORY, NULL);
+    if (!L) return base_fail(err, "%s: no memory for its Lua state", r->path);
+    script_set_context(L, &run);
+    base_buf text = {0};
+    for (int i = 1; i < line; i++) base_buf_puts(&text, "\n");
+    base_buf_printf(&text, "rule(\".*\", %s)", steps);
+    bool ok = open_language(L, &none, err);
+    if (ok) {
+        lua_pushcfunction(L, push_params);
+        lua_pushlightuserdata(L, (void *)(uintptr_t)r);
+        ok = script_pcall(L, 1, 0, 0, err);
+    }
+    ok = ok && script_load(L, r->path, text.text, err) && script_pcall(L, 0, 0, recipe_declare_seconds, err);
+    base_buf_free(&text);
+    script_state_free(L);
     return ok;
 }
 

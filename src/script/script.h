@@ -43,6 +43,11 @@ bool script_same_inputs(const session_record *r, base_err *err) BASE_MUST_USE;
 void script_recipe_free(script_recipe *r);
 // Set a declared param from text; errors name the param, the range or choices, or the nearest param.
 bool script_recipe_set(script_recipe *r, const char *name, const char *text, base_err *err) BASE_MUST_USE;
+// Whether a step list ("quantize{ bits = 3 }, lowrank{ rank = 8 }") would be taken where it stands on `line` of this
+// recipe; the recipe's params are known by name, its other locals are not.
+bool script_recipe_check_steps(const script_recipe *r, int line, const char *steps, base_err *err) BASE_MUST_USE;
+// A word of the recipe language beside Lua's own: rule, quantize, evaluate, ...
+bool script_recipe_word(const char *name);
 char **script_recipe_names(size_t *count, base_err *err) BASE_MUST_USE; // shipped recipes, sorted
 
 // What a dry run found: the recipe runs, but nothing that takes long and nothing that leaves a trace.

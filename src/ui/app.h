@@ -163,6 +163,7 @@ void ui_help_page(const ui_app *app, ui_page *p);
 bool ui_runner_open(ui_app *app, base_err *err);
 void ui_runner_close(ui_app *app);
 bool ui_recipe_open(ui_app *app, const char *name, base_err *err);
+void ui_recipe_take(ui_app *app, script_recipe *recipe); // becomes the recipe; owned from now on
 bool ui_param_set(ui_app *app, const char *name, const char *value, base_err *err);
 bool ui_run_start(ui_app *app, base_err *err);
 _Noreturn void ui_leave_now(void);  // without waiting for threads that do not stop

@@ -291,11 +291,10 @@ ON(on_edit) {
 ON(on_reset) {
     (void)argument;
     if (!app->recipe) return base_fail(err, "there is no recipe");
-    char *path = base_strdup(app->recipe->path);
-    bool ok = ui_recipe_open(app, path, err);
-    free(path);
-    if (ok) ui_say(app, UI_NORMAL, "Params are the recipe's own again.");
-    return ok;
+    script_recipe *r = script_recipe_text(app->recipe->path, app->recipe->text, err);
+    if (r) ui_recipe_take(app, r);
+    if (r) ui_say(app, UI_NORMAL, "Params are the recipe's own again.");
+    return r != NULL;
 }
 
 // ---- chart -------------------------------------------------------------------------------------
@@ -562,5 +561,6 @@ void ui_command_run(ui_app *app, const char *text) {
     } else if (!c->run(app, argument, &err)) {
         ui_say(app, UI_BAD, "%s", err.text);
     }
+    ui_recipe_settle(app);
     free(line);
 }

@@ -70,6 +70,20 @@ extern const ui_part ui_part_resize;
 extern ui_part ui_part_own_keys;
 bool ui_own_key_add(const char *key, const char *command, const char *context); // false: too many
 void ui_own_keys_clear(void);
+extern const ui_part ui_part_recipe;
+extern const ui_part ui_part_composer;
+
+// What parts offer each other.
+// This layer (its exact name) gets these steps, "quantize{ bits = 3 }, lowrank{ rank = 8 }", by a rule of its own
+// before all others in the recipe; again: it is replaced. "keep{}" leaves the layer as it is. A recipe whose rules
+// cannot be changed gives way to a new one. Many calls in one command are one step of undo. On failure nothing changed;
+// the error is the recipe loader's, with the line.
+bool ui_composer_set(ui_app *app, const char *layer, const char *steps_lua, base_err *err);
+// Makes a text the recipe and runs it; `name` stands for its file in messages.
+bool ui_run_recipe_text(ui_app *app, const char *name, const char *text, base_err *err);
+void ui_recipe_settle(ui_app *app);                     // what changed since the last call becomes a step of undo
+bool ui_recipe_ready(const ui_app *app, base_err *err); // false: the text that is shown does not load
+void ui_recipe_ran(ui_app *app);                        // the recipe begins to run
 
 // A part's own sources keep rows in its state: `ui_part_own(s, &ui_part_NAME)`.
 

@@ -161,6 +161,7 @@ static void recorder_open(ui_app *app) {
 bool ui_run_start(ui_app *app, base_err *err) {
     if (!app->recipe) return base_fail(err, "there is no recipe to run; o chooses one");
     if (app->state.job == UI_RUNNING) return base_fail(err, "a run is going; Esc stops it");
+    if (!ui_recipe_ready(app, err)) return false;
     if (app->state.job == UI_INSPECTING) { // it ends in a moment, then the run begins
         app->work->run_next = true;
         return true;
@@ -179,6 +180,7 @@ bool ui_run_start(ui_app *app, base_err *err) {
     w->recorder = app->recorder;
     app->work = w;
     ui_state_begin(&app->state, ui_now(app));
+    ui_recipe_ran(app);
     for (int i = 0; i < app->view_count; i++) app->views[i].scroll.follows = true;
     if (!job_start(app, UI_RUNNING, err)) return false;
     ui_say(app, UI_NORMAL, "Running %s. Esc stops and keeps what is finished.", app->state.recipe);
@@ -282,16 +284,19 @@ void ui_use_data(ui_app *app, const char *path) {
     show_inputs(app);
 }
 
-bool ui_recipe_open(ui_app *app, const char *name, base_err *err) {
-    script_recipe *r = script_recipe_load(name, err);
-    if (!r) return false;
+void ui_recipe_take(ui_app *app, script_recipe *r) {
     script_recipe_free(app->recipe);
     app->recipe = r;
     const char *title = r->name && r->name[0] ? r->name : base_basename(r->path);
     snprintf(app->state.recipe, sizeof app->state.recipe, "%s", title);
     snprintf(app->state.recipe_about, sizeof app->state.recipe_about, "%s", r->about ? r->about : "");
     ui_state_params(&app->state, r->params, r->param_count);
-    return true;
+}
+
+bool ui_recipe_open(ui_app *app, const char *name, base_err *err) {
+    script_recipe *r = script_recipe_load(name, err);
+    if (r) ui_recipe_take(app, r);
+    return r != NULL;
 }
 
 bool ui_param_set(ui_app *app, const char *name, const char *value, base_err *err) {

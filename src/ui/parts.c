@@ -23,7 +23,8 @@ const ui_part *const ui_parts[] = {
     &part_places,      // above
     &ui_part_save,     // cmd_save.c
     &ui_part_resize,   // resize.c
-    &ui_part_commands, &ui_part_keys, &ui_part_host, &part_places, &ui_part_save, &ui_part_recipe, &ui_part_composer,
+    &ui_part_recipe,   // recipe.c
+    &ui_part_composer, // composer.c
 };
 const size_t ui_part_count = sizeof ui_parts / sizeof *ui_parts;
 _Static_assert(sizeof ui_parts / sizeof *ui_parts <= UI_MAX_PARTS, "UI_MAX_PARTS is too small");

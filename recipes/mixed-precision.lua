@@ -1,6 +1,11 @@
 -- Which layers get how many bits: every layer alone at every option, measured on the selection part; then the options
 -- with the least sum of divergences at the bytes that one width for all would take. The test part is looked at once, at
 -- the end. Two networks of the same bytes say what was gained by what: one width for all, and one entropy-coded step.
+-- At the bytes of 3 bits, KL on the test part (perplexity):
+--              one width                  one step                   mixed
+-- ResNet-20    0.049 [0.036, 0.062]       0.018 [0.013, 0.024]       0.0096 [0.0067, 0.0125]
+-- stories260K  0.691 [0.680, 0.702] 7.33  0.385 [0.378, 0.392] 5.35  0.301 [0.295, 0.308] 4.95   (original 3.69)
+-- With options = widths ResNet-20 0.034 [0.024, 0.044]: whole bits are too coarse a choice.
 recipe{
   name   = "mixed-precision",
   about  = "precision chosen layer by layer from measured sensitivities, at the bytes of one width for all",
@@ -36,6 +41,7 @@ end
 local t = sensitivity(net, { options = choices, calibrate = calib, measure = data.select:first(math.min(look, #data.select)) })
 report(t)
 
+local coarse
 -- One step for all layers, as fine as the bytes allow: what entropy coding does without a choice.
 if options == "steps" then
   local step = 2 ^ (2.2 - bits)
@@ -46,11 +52,18 @@ if options == "steps" then
     if over <= 0 and over > -0.01 then break end
     step = step * 2 ^ (1.05 * over + 0.004)
   end
-  report(evaluate(net, data.test, "one step"))
+  coarse = evaluate(net, data.test, "one step")
+  report(coarse)
 end
 
 local choice = allocate(t, { budget = { bytes = uniform.bytes }, solver = solver })
 compress(net, { calibrate = calib, choice })
 report(evaluate(net, data.select, "mixed, on the selection part"), choice)
-report(evaluate(net, data.test, "mixed"))
+local mixed = evaluate(net, data.test, "mixed")
+report(mixed)
+-- The same test samples in pairs.
+if mixed.samples then
+  compare(mixed, uniform)
+  if coarse then compare(mixed, coarse) end
+end
 save(net, "mixed-precision.safetensors")

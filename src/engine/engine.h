@@ -126,6 +126,16 @@ bool engine_measure(const model *m, engine_weights w, engine_weights reference, 
 bool engine_measure_against(const model *m, engine_weights w, const model *reference_model, engine_weights reference,
                             const data_view *view, base_model_row *row, base_job *job, base_err *err) BASE_MUST_USE;
 
+// One sample's part in a measurement: sums over its targets (an image has one, a sequence one a predicted token).
+typedef struct engine_sample {
+    int64_t targets, hits;
+    double loss, kl; // nats; kl NaN without a reference; a reconstruction has the mean squared error as loss, no hits
+} engine_sample;
+// The same, and of every sample of the view its part: samples [view->count].
+bool engine_measure_samples(const model *m, engine_weights w, const model *reference_model, engine_weights reference,
+                            const data_view *view, base_model_row *row, engine_sample *samples, base_job *job,
+                            base_err *err) BASE_MUST_USE;
+
 // Many weight sets against one reference on one view; both must outlive the probe.
 typedef struct engine_probe engine_probe;
 engine_probe *engine_probe_open(const model *m, engine_weights reference, const data_view *view, base_job *job,

@@ -40,6 +40,7 @@ typedef struct measure_run {
     float *logits;                      // [workers x 2 x logits_each]
     int64_t logits_each, logits_sample; // floats of a micro-batch, of a sample
     tally *tallies;                     // [micro-batches]
+    engine_sample *samples;             // [samples of the view]; NULL: not asked for
     atomic_llong done;
     base_job *job;
     double begun;
@@ -76,7 +77,8 @@ static bool measure_item(void *context, int64_t item, int worker, base_err *err)
             return base_wrap(err, "the reference: ");
     }
     const model_shape *shapes = exec_shapes(&r->own.plan, w, n, w->batch.length, err);
-    if (!shapes || !tally_batch(&r->tallies[item], r->g, &shapes[r->g->output], logits, ref, &w->batch, n, err))
+    if (!shapes || !tally_batch(&r->tallies[item], r->g, &shapes[r->g->output], logits, ref, &w->batch, n,
+                                r->samples ? r->samples + from : NULL, err))
         return false;
     int64_t done = atomic_fetch_add(&r->done, n) + n;
     if (worker == 0) { // events come from the job's thread only
@@ -259,11 +261,11 @@ static void warn_of_other_ids(const model_graph *g, const data_view *view, base_
 
 // ---- the row ---------------------------------------------------------------------------------------
 
-static void row_key(const measure_run *r, char key[33]) {
+static void row_key(const measure_run *r, const char *what, char key[33]) {
     char a[33], b[33] = "alone";
     logits_key(&r->own, a);
     if (r->compared) logits_key(&r->reference, b);
-    char *text = base_sprintf("row %s %s", a, b);
+    char *text = base_sprintf("%s %s %s", what, a, b);
     base_hash_of(text, strlen(text), key);
     free(text);
 }
@@ -287,6 +289,18 @@ static bool known_row(base_cache *cache, const char key[33], base_model_row *row
     return ok;
 }
 
+// The samples' parts as they were measured before.
+static bool known_samples(const measure_run *r, const char key[33]) {
+    base_map map;
+    const void *data;
+    size_t bytes, want = (size_t)r->view->count * sizeof *r->samples;
+    if (!base_cache_get(r->job->cache, key, &map, &data, &bytes)) return false;
+    bool ok = bytes == want;
+    if (ok) memcpy(r->samples, data, want);
+    base_map_close(&map);
+    return ok;
+}
+
 static bool measure(measure_run *r, base_model_row *row, base_err *err) {
     int64_t items = (r->view->count + r->micro - 1) / r->micro;
     r->tallies = base_calloc((size_t)items, sizeof *r->tallies);
@@ -303,10 +317,16 @@ static bool measure_or_find(measure_run *r, base_model_row *row, base_err *err) 
     bool cached = r->job && r->job->cache;
     if (cached) r->own.prefix = engine_prefix_new(r->m, r->view);
     if (cached && r->compared) r->reference.prefix = engine_prefix_new(r->reference.m, r->view);
-    char key[33] = "";
-    if (r->own.prefix) row_key(r, key);
-    bool known = r->own.prefix && known_row(r->job->cache, key, row), ok = known || measure(r, row, err);
-    if (ok && !known && r->own.prefix) base_cache_put(r->job->cache, key, &(base_part){row, sizeof *row}, 1);
+    char key[33] = "", samples_key[33] = "";
+    if (r->own.prefix) row_key(r, "row", key);
+    if (r->own.prefix && r->samples) row_key(r, "samples", samples_key);
+    bool known = r->own.prefix && (!r->samples || known_samples(r, samples_key)) && known_row(r->job->cache, key, row);
+    bool ok = known || measure(r, row, err);
+    if (ok && !known && r->own.prefix) {
+        base_cache_put(r->job->cache, key, &(base_part){row, sizeof *row}, 1);
+        base_part samples = {r->samples, (size_t)r->view->count * sizeof *r->samples};
+        if (r->samples) base_cache_put(r->job->cache, samples_key, &samples, 1);
+    }
     engine_prefix_free(r->own.prefix);
     engine_prefix_free(r->reference.prefix);
     return ok;
@@ -321,13 +341,15 @@ static bool same_outputs(const model_graph *a, const model_graph *b, base_err *e
     return same || base_fail(err, "two networks with other inputs, outputs or tasks cannot be compared");
 }
 
-bool engine_measure_against(const model *m, engine_weights w, const model *other, engine_weights reference,
-                            const data_view *view, base_model_row *row, base_job *job, base_err *err) {
+bool engine_measure_samples(const model *m, engine_weights w, const model *other, engine_weights reference,
+                            const data_view *view, base_model_row *row, engine_sample *samples, base_job *job,
+                            base_err *err) {
     if (!exec_check_model(m, err) || !exec_check_view(m->graph, view, err)) return false;
     const model_graph *g = m->graph;
     if (!reference) other = m;
     if (other != m && (!exec_check_model(other, err) || !same_outputs(g, other->graph, err))) return false;
-    measure_run r = {.m = m, .g = g, .view = view, .job = job, .begun = base_now(), .compared = reference != NULL};
+    measure_run r = {.m = m, .g = g, .view = view, .samples = samples, .job = job, .begun = base_now()};
+    r.compared = reference != NULL;
     r.own = (side){.m = m, .g = g, .w = w};
     r.reference = (side){.m = other, .g = other->graph, .w = reference};
     r.t = g->input_kind == DATA_TOKENS ? data_longest(view, 0, view->count) : 1;
@@ -345,6 +367,11 @@ bool engine_measure_against(const model *m, engine_weights w, const model *other
     row->peak_bytes = (int64_t)base_big_peak();
     row->seconds = base_now() - r.begun;
     return true;
+}
+
+bool engine_measure_against(const model *m, engine_weights w, const model *other, engine_weights reference,
+                            const data_view *view, base_model_row *row, base_job *job, base_err *err) {
+    return engine_measure_samples(m, w, other, reference, view, row, NULL, job, err);
 }
 
 bool engine_measure(const model *m, engine_weights w, engine_weights reference, const data_view *view,

@@ -54,7 +54,7 @@ static bool pass_item(void *context, int64_t item, int worker, base_err *err) {
     if (!exec_run(r->plan, r->weights, w, k->n, k->t, tokens, err)) return false;
     if (!r->tallies) return true;
     return tally_batch(&r->tallies[item], s->g, &k->shapes[s->g->output], logits, p->logits + p->logits_at[item],
-                       &p->labels[item], k->n, err);
+                       &p->labels[item], k->n, NULL, err);
 }
 
 // From where the stream stands to the end.

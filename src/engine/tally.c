@@ -29,34 +29,37 @@ static void tally_target(tally *t, const float *x, const float *ref, int64_t cla
 
 // The targets of one sample: logits [rows x classes], labels [rows], -1 where there is none.
 static void tally_decisions(tally *t, const float *x, const float *ref, int64_t rows, int64_t classes,
-                            const int32_t *labels) {
+                            const int32_t *labels, engine_sample *each) {
     double loss = 0, kl = 0;
-    int64_t before = t->targets;
+    int64_t before = t->targets, hits = t->hits;
     for (int64_t i = 0; i < rows; i++)
         if (labels[i] >= 0)
             tally_target(t, x + i * classes, ref ? ref + i * classes : NULL, classes, labels[i], &loss, &kl);
     num_clusters_add(&t->loss, t->targets - before, loss);
     if (ref) num_clusters_add(&t->kl, t->targets - before, kl);
+    if (each) *each = (engine_sample){t->targets - before, t->hits - hits, loss, ref ? kl : NAN};
 }
 
-static void tally_sample(tally *t, const float *out, const float *target, int64_t values) {
+static void tally_sample(tally *t, const float *out, const float *target, int64_t values, engine_sample *each) {
+    double loss = num_diff_squares(out, target, (size_t)values) / (double)values;
     t->targets++;
-    num_clusters_add(&t->loss, 1, num_diff_squares(out, target, (size_t)values) / (double)values);
+    num_clusters_add(&t->loss, 1, loss);
+    if (each) *each = (engine_sample){1, 0, loss, NAN};
 }
 
 bool tally_batch(tally *t, const model_graph *g, const model_shape *output, const float *logits, const float *reference,
-                 const data_batch *batch, int64_t n, base_err *err) {
+                 const data_batch *batch, int64_t n, engine_sample *each, base_err *err) {
     int64_t values = model_shape_count(output), classes = output->dim[output->ndim - 1];
     if (g->task == MODEL_RECONSTRUCT) {
         for (int64_t i = 0; i < n; i++)
-            tally_sample(t, logits + i * (values / n), batch->x + i * (values / n), values / n);
+            tally_sample(t, logits + i * (values / n), batch->x + i * (values / n), values / n, each ? each + i : NULL);
         return true;
     }
     if (!batch->labels) return base_fail(err, "it has no labels to measure against");
     int64_t rows = values / classes / n; // of one sample
     for (int64_t i = 0; i < n; i++)
         tally_decisions(t, logits + i * rows * classes, reference ? reference + i * rows * classes : NULL, rows,
-                        classes, batch->labels + i * rows);
+                        classes, batch->labels + i * rows, each ? each + i : NULL);
     return true;
 }
 

@@ -12,9 +12,9 @@ typedef struct tally {
 } tally;
 
 // The n samples of a micro-batch: logits [n x rows x classes] of the weight set and (or NULL) of the reference, or, for
-// reconstruction, outputs, with the batch's labels or inputs.
+// reconstruction, outputs, with the batch's labels or inputs. each (may be NULL): [n] the samples' own parts.
 bool tally_batch(tally *t, const model_graph *g, const model_shape *output, const float *logits, const float *reference,
-                 const data_batch *batch, int64_t n, base_err *err) BASE_MUST_USE;
+                 const data_batch *batch, int64_t n, engine_sample *each, base_err *err) BASE_MUST_USE;
 // Adds them in order.
 void tally_sum(const tally *parts, int64_t count, tally *sum);
 // The metric of the task with its intervals; `compared`: also against the reference.

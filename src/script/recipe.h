@@ -1,7 +1,7 @@
 // Private to script/: the recipe language. recipe.c loads and runs, recipe_declare.c has recipe{} and param(),
 // recipe_open.c the handles of models, datasets and views, recipe_steps.c steps, rules and plans, matrix_step.c step{},
 // recipe_work.c
-// compress, evaluate and report, recipe_save.c save, recipe_train.c train and new_model.
+// compress, evaluate and report, recipe_compare.c compare, recipe_save.c save, recipe_train.c train and new_model.
 //
 // A recipe is run twice: once for its declarations, until the first call that would do work, and once for real.
 // Handles are userdata that exist, empty, before what they hold is acquired, so an error can be raised anywhere.
@@ -117,6 +117,10 @@ void recipe_figures_push(lua_State *L, const base_model_row *row);
 
 // ---- the functions of each file ----------------------------------------------------------------
 
+int recipe_compare(lua_State *L);
+// What evaluate said of every sample: a handle, pushed, and room for the view's samples (NULL: they are not measured).
+engine_sample *recipe_new_parts(lua_State *L, const recipe_model *net, const recipe_view *view);
+void recipe_keep_parts(lua_State *L, int figures, int index); // for compare(figures, ...)
 int recipe_correct_bias(lua_State *L);
 int recipe_cut(lua_State *L);
 // What a value at `index` says: a number of bits, or { bits = , bytes = }; nil: {0}.

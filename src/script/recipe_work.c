@@ -111,16 +111,16 @@ static void empty_row(base_model_row *row, const char *label, const recipe_view 
     snprintf(row->data, sizeof row->data, "%s", view && view->v ? view->v->label : "");
 }
 
-// Measure the weights of `r` (NULL: the model's own) into row, and the sizes of `stored`.
+// Measure the weights of `r` (NULL: the model's own) into row and each sample, and the sizes of `stored`.
 static bool measure(lua_State *L, recipe_model *net, const compress_result *r, const compress_result *stored,
-                    const recipe_view *view, base_model_row *row, base_job *job, base_err *err) {
+                    const recipe_view *view, base_model_row *row, engine_sample *each, base_job *job, base_err *err) {
     if (recipe_dry(L)) {
         recipe_dry_evaluate(L, net, view, !r && !net->origin);
     } else if (view && view->v && net->m->graph) {
         base_model_row named = *row;
         const model *was = net->origin ? net->origin->m : net->m;
         engine_weights w = r ? compress_weights(r) : net->m->weights, original = r || net->origin ? was->weights : NULL;
-        if (!engine_measure_against(net->m, w, was, original, view->v, row, job, err)) return false;
+        if (!engine_measure_samples(net->m, w, was, original, view->v, row, each, job, err)) return false;
         memcpy(row->label, named.label, sizeof row->label);
         memcpy(row->data, named.data, sizeof row->data);
     }
@@ -188,8 +188,11 @@ static void push_original(lua_State *L, recipe_model *net, const recipe_view *vi
     empty_row(&row, "original", view);
     recipe_model *was = net->origin ? net->origin : net;
     const compress_result *stored = identity_of(was, &err);
-    recipe_done(L, stored && measure(L, was, NULL, stored, view, &row, recipe_of(L)->job, &err), &err);
+    engine_sample *each = recipe_new_parts(L, was, view);
+    recipe_done(L, stored && measure(L, was, NULL, stored, view, &row, each, recipe_of(L)->job, &err), &err);
     recipe_figures_push(L, &row);
+    recipe_keep_parts(L, -1, -2);
+    lua_remove(L, -2);
     lua_pushvalue(L, -1);
     lua_setfield(L, -3, key);
 }
@@ -226,15 +229,19 @@ static int api_evaluate(lua_State *L) {
     if (net->result || net->origin) {
         push_original(L, net, view);
         const compress_result *held = net->result ? net->result : identity_of(net, &err);
-        recipe_done(L, held && measure(L, net, net->result, held, view, &row, job, &err), &err);
+        engine_sample *each = recipe_new_parts(L, net, view);
+        recipe_done(L, held && measure(L, net, net->result, held, view, &row, each, job, &err), &err);
         recipe_figures_push(L, &row);
-        lua_insert(L, -2);
+        recipe_keep_parts(L, -1, -2);
+        lua_pushvalue(L, -3);
         lua_setfield(L, -2, "original");
         return 1;
     }
     const compress_result *stored = identity_of(net, &err);
-    recipe_done(L, stored && measure(L, net, NULL, stored, view, &row, job, &err), &err);
+    engine_sample *each = recipe_new_parts(L, net, view);
+    recipe_done(L, stored && measure(L, net, NULL, stored, view, &row, each, job, &err), &err);
     recipe_figures_push(L, &row);
+    recipe_keep_parts(L, -1, -2);
     return 1;
 }
 
@@ -359,6 +366,7 @@ static int api_report(lua_State *L) {
 const luaL_Reg recipe_work_functions[] = {{"compress", api_compress},
                                           {"evaluate", api_evaluate},
                                           {"report", api_report},
+                                          {"compare", recipe_compare},
                                           {"correct_bias", recipe_correct_bias},
                                           {"reestimate_norms", recipe_reestimate_norms},
                                           {"cut", recipe_cut},

@@ -77,6 +77,12 @@ static const struct {
      "measures "
      "the original as well, once for each part: `figures.original`. What cannot be measured is absent from the table, "
      "with a warning. Samples that served for calibration, training or selection are warned about."},
+    {"compare", "compare(a, b)",
+     "Two tables that evaluate returned on the same samples, sample by sample: a's figures less b's, each with the 95 "
+     "% "
+     "interval of the mean difference: `kl`, `kl_low`, `kl_high`, likewise `loss` (nats), and `top1` (points) of "
+     "networks that classify. Also a line in the log. An interval without 0 tells the two apart, even where their own "
+     "intervals overlap, since what makes a sample hard for both drops out."},
     {"report", "report(value, ...)",
      "Shows figures: what `evaluate` returned goes to the screen, the log and the history (the original first); lists "
      "are "

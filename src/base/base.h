@@ -101,6 +101,7 @@ char *base_seconds_text(char out[24], double seconds);
 
 double base_now(void);              // monotonic seconds
 int64_t base_wall(void);            // Unix seconds
+const char *base_machine(void);     // this machine's name and processor, what times were measured on
 typedef struct base_hash base_hash; // XXH3, 128 bits (check from a shell with xxh128sum)
 base_hash *base_hash_new(void);
 void base_hash_add(base_hash *h, const void *data, size_t bytes);

@@ -140,11 +140,15 @@ bool compress_run(const model *m, const compress_plan *plan, base_job *job, comp
                   base_err *err) BASE_MUST_USE;
 void compress_result_free(compress_result *r);
 // Each of `layers` (rising indices, NULL: all) under each rule of the plan alone, everything else original: patterns
-// are not looked at. `each` is told layer, rule, the decoded weight (the original one for a rule without steps) and the
-// layer's row; its pointers are valid during the call. Second moments are made once a layer. Rules whose steps plan
-// over all layers are refused. Emits progress only.
-typedef bool (*compress_each)(void *context, int layer, int rule, const float *decoded, const base_layer_row *row,
-                              base_err *err);
+// are not looked at. `each` is told layer, rule, the decoded weight (the original one for a rule without steps), its
+// stored form and the layer's row; its pointers are valid during the call. Second moments are made once a layer. Rules
+// whose steps plan over all layers are refused. Emits progress only.
+typedef struct compress_stored compress_stored; // private: one layer as it would be written
+typedef bool (*compress_each)(void *context, int layer, int rule, const float *decoded, const compress_stored *stored,
+                              const base_layer_row *row, base_err *err);
+// Decodes it again, as a reader of the file does once entropy coding is undone. NULL out: only tells whether there is
+// anything to decode (false: floats as they came).
+bool compress_stored_decode(const compress_stored *s, float *out, base_err *err);
 bool compress_options(const model *m, const compress_plan *plan, const int *layers, int count, compress_each each,
                       void *context, base_job *job, base_err *err) BASE_MUST_USE;
 engine_weights compress_weights(const compress_result *r); // decoded weights of every parameter

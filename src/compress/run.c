@@ -517,6 +517,16 @@ typedef struct option_walk {
     void *context;
 } option_walk;
 
+struct compress_stored {
+    const result_layer *layer;
+    int64_t rows, cols;
+};
+
+bool compress_stored_decode(const compress_stored *s, float *out, base_err *err) {
+    const result_layer *l = s->layer;
+    return l->term_count > 0 && (!out || terms_decode(l->terms, l->term_count, s->rows, s->cols, out, err));
+}
+
 static unsigned needs_of(const compress_rule *rule) {
     unsigned needs = 0;
     for (int k = 0; k < rule->step_count; k++) needs |= step_needs(&rule->steps[k]);
@@ -564,7 +574,8 @@ static bool run_option(option_walk *o, int i, int rule, base_err *err) {
         base_buf_free(&record.events);
     }
     row.seconds = base_now() - began;
-    ok = ok && o->each(o->context, i, rule, w->r->weights[l->weight], &row, err);
+    compress_stored stored = {&w->r->layers[i], l->out, l->in};
+    ok = ok && o->each(o->context, i, rule, w->r->weights[l->weight], &stored, &row, err);
     undo(w, i);
     return ok;
 }

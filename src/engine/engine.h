@@ -148,6 +148,14 @@ bool engine_probe_stand(engine_probe *p, int node, base_job *job, base_err *err)
 bool engine_probe_measure(engine_probe *p, engine_weights w, base_model_row *row, base_job *job,
                           base_err *err) BASE_MUST_USE;
 
+// One node alone with made-up inputs for `samples` samples, to see how long it takes. Lends m.
+typedef struct engine_alone engine_alone;
+engine_alone *engine_alone_open(const model *m, int node, int64_t samples, base_err *err) BASE_MUST_USE;
+void engine_alone_close(engine_alone *a);
+// One pass on the calling thread with this weight (what the kernel packs of it is packed anew, as for a weight that was
+// just decoded).
+void engine_alone_run(engine_alone *a, const float *weight);
+
 // ---- training ----------------------------------------------------------------------------------
 
 typedef struct engine_train_options {

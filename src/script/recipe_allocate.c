@@ -11,22 +11,24 @@
 
 enum { MOST_ARGS = 16, FLOAT_BITS = 32, RULE_LAYERS = 200 };
 
-typedef enum budget_kind { BUDGET_BYTES, BUDGET_BITS, BUDGET_BITOPS } budget_kind;
+typedef enum budget_kind { BUDGET_BYTES, BUDGET_BITS, BUDGET_BITOPS, BUDGET_SECONDS } budget_kind;
 static const struct {
     const char *key, *unit;
-} budgets[] = {{"bytes", "bytes"}, {"bits", "bytes"}, {"bitops", "bit operations"}};
+} budgets[] = {{"bytes", "bytes"}, {"bits", "bytes"}, {"bitops", "bit operations"}, {"seconds", "nanoseconds"}};
 
 // Everything one call works with; a handle whose finaliser frees it, so an error can be raised anywhere.
 typedef struct allocation {
     const recipe_table *h;
     const model *m;
     budget_kind kind;
-    double asked, activations;
+    double asked, activations, samples; // samples: of a pass, for times
+    study_table times;                  // of the table's cells, for seconds
     int *options, *tie;
     int64_t *cells, **cost;
     double **loss;
     bool *inside;        // [layer_count]
     int64_t *fixed;      // [layer_count] bytes of a layer outside the table
+    double *fixed_time;  // [layer_count] its seconds
     double *fixed_width; // [layer_count] bits of a weight of a layer outside, for bit operations
     int64_t arrays;      // bytes of arrays that are no layer's weight
     int64_t outside;     // cost of what is not in the table, in the budget's unit
@@ -50,6 +52,8 @@ static int free_allocation(lua_State *L) {
     free(w->inside);
     free(w->fixed);
     free(w->fixed_width);
+    free(w->fixed_time);
+    study_table_free(&w->times);
     study_whole_close(w->whole);
     for (int p = 0; w->others && p < w->m->weight_count; p++) base_big_free(w->others[p]);
     free(w->others);
@@ -74,12 +78,15 @@ static double number_field(lua_State *L, int index, const char *key, double othe
 
 static void read_budget(lua_State *L, int index, allocation *w) {
     if (lua_getfield(L, index, "budget") != LUA_TTABLE)
-        script_error(L, "allocate: budget is a %s; expected { bytes = }, { bits = } or { bitops = , activations = 8 }",
+        script_error(L,
+                     "allocate: budget is a %s; expected { bytes = }, { bits = }, { bitops = , activations = 8 } or { "
+                     "seconds = , "
+                     "samples = 1 }",
                      luaL_typename(L, -1));
     int at = lua_gettop(L), found = 0;
     for (lua_pushnil(L); lua_next(L, at); lua_pop(L, 1)) {
         const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "";
-        bool known = !strcmp(key, "activations");
+        bool known = !strcmp(key, "activations") || !strcmp(key, "samples");
         for (size_t i = 0; i < sizeof budgets / sizeof *budgets; i++) {
             if (strcmp(key, budgets[i].key)) continue;
             w->kind = (budget_kind)i;
@@ -87,12 +94,16 @@ static void read_budget(lua_State *L, int index, allocation *w) {
             found++;
         }
         if (!known)
-            script_error(L, "allocate: the budget has no unit '%.40s'; expected bytes, bits or bitops",
+            script_error(L, "allocate: the budget has no unit '%.40s'; expected bytes, bits, bitops or seconds",
                          *key ? key : luaL_typename(L, -2));
     }
-    if (found != 1) script_error(L, "allocate: the budget names %d units; expected one of bytes, bits, bitops", found);
+    if (found != 1)
+        script_error(L, "allocate: the budget names %d units; expected one of bytes, bits, bitops, seconds", found);
     w->asked = number_field(L, at, budgets[w->kind].key, 0, 0);
     w->activations = number_field(L, at, "activations", 8, 1);
+    w->samples = number_field(L, at, "samples", 1, 1);
+    if (w->samples > 4096 || w->samples != floor(w->samples))
+        script_error(L, "allocate: samples of the budget is %g; a whole number of 1 to 4096 was expected", w->samples);
     lua_pop(L, 1);
 }
 
@@ -112,17 +123,76 @@ static double operations(const allocation *w, int row) {
 
 static int64_t cost_of(const allocation *w, int row, int option) {
     const study_table *t = &w->h->t;
+    if (w->kind == BUDGET_SECONDS) return (int64_t)llround(1e9 * w->times.value[row * t->cols + option]);
     if (w->kind != BUDGET_BITOPS) return t->bytes[row * t->cols + option];
     const study_option *o = &w->h->options[option];
     return (int64_t)llround(operations(w, row) * width_of(o->steps, o->step_count) * w->activations);
 }
 
+// ---- seconds ---------------------------------------------------------------------------------------
+
+// How long layers take under options on this machine (metric "time"), from the history where they were measured before.
+static void measure_times(lua_State *L, const allocation *w, const study_subject *s, study_table *t) {
+    const study_metric *time = study_metric_find("time");
+    base_value values[MOST_ARGS] = {0};
+    base_err err = {0};
+    int fresh = 0;
+    BASE_CHECK(time && time->arg_count <= MOST_ARGS);
+    base_arg_defaults(time->args, time->arg_count, values);
+    bool ok = base_arg_set_number("time", time->args, time->arg_count, values, "samples", w->samples, &err) &&
+              study_sensitivity_kept(s, time, values, recipe_of(L)->options->store, t, &fresh, recipe_of(L)->job, &err);
+    recipe_done(L, ok, &err);
+}
+
+static const data_view *calibration(lua_State *L) {
+    lua_getiuservalue(L, 1, 3); // of the table, which keeps it
+    const recipe_view *calib = luaL_testudata(L, -1, RECIPE_VIEW);
+    lua_pop(L, 1);
+    return calib ? calib->v : NULL;
+}
+
+static void time_table(lua_State *L, allocation *w) {
+    study_subject s = {.m = w->m,
+                       .options = w->h->options,
+                       .option_count = w->h->option_count,
+                       .layers = w->h->layers,
+                       .layer_count = w->h->t.rows,
+                       .calib = calibration(L),
+                       .seed = w->h->seed};
+    measure_times(L, w, &s, &w->times);
+}
+
+// The same for `count` layers outside the table under one list of steps (none: as they are).
+static void time_outside(lua_State *L, allocation *w, const int *layers, int count, const compress_step *steps,
+                         int step_count) {
+    study_option option = {"fixed", steps, step_count};
+    study_subject s = {.m = w->m,
+                       .options = &option,
+                       .option_count = 1,
+                       .layers = layers,
+                       .layer_count = count,
+                       .calib = calibration(L),
+                       .seed = w->h->seed};
+    study_table_free(&w->times);
+    if (count) measure_times(L, w, &s, &w->times);
+    for (int i = 0; i < count; i++) w->fixed_time[layers[i]] = w->times.value[i];
+    study_table_free(&w->times);
+}
+
+static void time_untouched(lua_State *L, allocation *w) {
+    int *layers = lua_newuserdatauv(L, ((size_t)w->m->layer_count + 1) * sizeof *layers, 0), n = 0;
+    for (int i = 0; i < w->m->layer_count; i++)
+        if (!w->inside[i] && !w->fixed_time[i]) layers[n++] = i;
+    time_outside(L, w, layers, n, NULL, 0);
+    lua_pop(L, 1);
+}
+
 // ---- layers outside the table ------------------------------------------------------------------------
 
-static bool take_fixed(void *context, int layer, int rule, const float *decoded, const base_layer_row *row,
-                       base_err *err) {
+static bool take_fixed(void *context, int layer, int rule, const float *decoded, const compress_stored *stored,
+                       const base_layer_row *row, base_err *err) {
     allocation *w = context;
-    (void)rule;
+    (void)rule, (void)stored;
     w->fixed[layer] = row->bytes;
     const model_layer *l = &w->m->layers[layer];
     float *copy = base_big_alloc((size_t)l->weights, sizeof *copy, "the weights of a fixed layer", err);
@@ -155,6 +225,7 @@ static void measure_fixed(lua_State *L, allocation *w, const compress_plan *plan
         one.rules = &plan->rules[r];
         one.rule_count = 1;
         ok = n == 0 || compress_options(w->m, &one, layers, n, take_fixed, w, recipe_of(L)->job, &err);
+        if (ok && w->kind == BUDGET_SECONDS) time_outside(L, w, layers, n, one.rules->steps, one.rules->step_count);
     }
     if (!ok) base_wrap(&err, "allocate: fixed: ");
     recipe_done(L, ok, &err);
@@ -166,6 +237,12 @@ static double layer_operations(const model *m, int i) {
     if (l->node < 0) return 0;
     const model_node *n = &m->graph->nodes[l->node];
     return model_ops[n->op].flops(n, model_graph_shape(m->graph, n->in[0]), model_graph_shape(m->graph, n->out[0])) / 2;
+}
+
+static int64_t outside_cost(const allocation *w, int layer) {
+    if (w->kind == BUDGET_SECONDS) return (int64_t)llround(1e9 * w->fixed_time[layer]);
+    if (w->kind != BUDGET_BITOPS) return w->fixed[layer];
+    return (int64_t)llround(layer_operations(w->m, layer) * w->fixed_width[layer] * w->activations);
 }
 
 // Bytes of everything as it was opened, by the writer of compressed models.
@@ -186,24 +263,20 @@ static void measure_outside(lua_State *L, int index, allocation *w) {
         if (!lua_istable(L, -1))
             script_error(L, "allocate: fixed is a %s; a list of rules was expected", luaL_typename(L, -1));
         compress_plan *plan = recipe_rules(L, lua_gettop(L));
-        lua_getiuservalue(L, 1, 3);
-        const recipe_view *calib = luaL_testudata(L, -1, RECIPE_VIEW);
-        lua_pop(L, 1);
-        plan->calib = calib ? calib->v : NULL;
+        plan->calib = calibration(L);
         plan->seed = w->h->seed;
         if (plan->rule_count) measure_fixed(L, w, plan);
         lua_pop(L, 1);
     }
     lua_pop(L, 1);
     double total = 0;
-    for (int i = 0; i < w->m->layer_count; i++) {
-        if (w->inside[i]) continue;
-        w->outside += w->kind == BUDGET_BITOPS
-                          ? (int64_t)llround(layer_operations(w->m, i) * w->fixed_width[i] * w->activations)
-                          : w->fixed[i];
-    }
+    if (w->kind == BUDGET_SECONDS) time_untouched(L, w);
+    for (int i = 0; i < w->m->layer_count; i++)
+        if (!w->inside[i]) w->outside += outside_cost(w, i);
     for (int i = 0; i < w->m->layer_count; i++) total += (double)w->m->layers[i].weights;
-    double all = w->kind == BUDGET_BITS ? floor(w->asked * total / 8 + 1e-9) : floor(w->asked);
+    double all = w->kind == BUDGET_BITS      ? floor(w->asked * total / 8 + 1e-9)
+                 : w->kind == BUDGET_SECONDS ? floor(w->asked * 1e9)
+                                             : floor(w->asked);
     if (w->kind == BUDGET_BYTES) w->outside += w->arrays;
     w->budget = (int64_t)fmin(all, 4e18) - w->outside;
 }
@@ -348,6 +421,11 @@ static void check_feasible(lua_State *L, const allocation *w) {
                  "allocate: no choice fits %.6g bits a weight; the smallest these options allow is %.6g (%lld bytes of "
                  "layers, %lld of them outside the table)",
                  w->asked, ceil(8e5 * (double)nearest / all_weights(w->m)) / 1e5, nearest, outside);
+    else if (w->kind == BUDGET_SECONDS)
+        snprintf(text, sizeof text,
+                 "allocate: no choice fits %.6g seconds; the smallest these options allow on this machine is %.6g, of "
+                 "which %.6g lie outside the table",
+                 w->asked, 1e-9 * (double)nearest, 1e-9 * (double)outside);
     else
         snprintf(
             text, sizeof text,
@@ -499,6 +577,7 @@ static allocation *new_allocation(lua_State *L, const recipe_table *h, const mod
     w->inside = base_calloc(n, sizeof *w->inside);
     w->fixed = base_calloc(n, sizeof *w->fixed);
     w->fixed_width = base_calloc(n, sizeof *w->fixed_width);
+    w->fixed_time = base_calloc(n, sizeof *w->fixed_time);
     w->tie = base_calloc((size_t)h->t.rows + 1, sizeof *w->tie);
     w->others = base_calloc((size_t)m->weight_count + 1, sizeof *w->others);
     w->weights = base_calloc((size_t)m->weight_count + 1, sizeof *w->weights);
@@ -523,15 +602,12 @@ static void open_whole(lua_State *L, int index, allocation *w, const char *solve
         base_log(recipe_of(L)->job, BASE_WARN,
                  "allocate: %s is of the test part; what is chosen with it makes figures on that part too good",
                  view->v->label);
-    lua_getiuservalue(L, 1, 3); // the argument table keeps the view
-    const recipe_view *calib = luaL_testudata(L, -1, RECIPE_VIEW);
-    lua_pop(L, 1);
     w->subject = (study_subject){.m = w->m,
                                  .options = w->h->options,
                                  .option_count = w->h->option_count,
                                  .layers = w->h->layers,
                                  .layer_count = w->h->t.rows,
-                                 .calib = calib ? calib->v : NULL,
+                                 .calib = calibration(L),
                                  .select = view->v,
                                  .seed = w->h->seed};
     base_err err = {0};
@@ -567,6 +643,7 @@ int recipe_allocate(lua_State *L) {
     int handle = lua_gettop(L);
     read_budget(L, 2, w);
     measure_outside(L, 2, w);
+    if (w->kind == BUDGET_SECONDS) time_table(L, w);
     read_groups(L, 2, w);
     fill_problem(w);
     check_feasible(L, w);
@@ -577,120 +654,4 @@ int recipe_allocate(lua_State *L) {
     push_choice(L, 2, w, solver->name);
     lua_remove(L, handle);
     return 1;
-}
-
-// ---- report(choice [, figures]) ----------------------------------------------------------------------
-
-bool recipe_is_choice(lua_State *L, int index) {
-    if (!lua_istable(L, index) || !lua_getmetatable(L, index)) return false;
-    luaL_getmetatable(L, RECIPE_CHOICE);
-    bool same = lua_rawequal(L, -1, -2);
-    lua_pop(L, 2);
-    return same;
-}
-
-static double get_number(lua_State *L, int index, const char *key) {
-    lua_pushstring(L, key);
-    double x = lua_rawget(L, index) == LUA_TNUMBER ? lua_tonumber(L, -1) : NAN;
-    lua_pop(L, 1);
-    return x;
-}
-
-static const char *get_text(lua_State *L, int index, const char *key) {
-    lua_pushstring(L, key);
-    const char *text = lua_rawget(L, index) == LUA_TSTRING ? lua_tostring(L, -1) : "";
-    lua_pop(L, 1); // the table keeps it
-    return text;
-}
-
-// What the whole model's figures say in the metric of the table; NaN: they do not have it.
-static double measured_as(const char *metric, const base_model_row *row, const base_model_row *original) {
-    if (!strcmp(metric, "kl")) return row->kl;
-    if (!original) return NAN;
-    if (!strcmp(metric, "loss")) return row->loss - original->loss;
-    if (strcmp(metric, "metric")) return NAN;
-    return strcmp(row->metric, "top1") ? row->value - original->value : original->value - row->value;
-}
-
-static void list_options(lua_State *L, int index, const recipe_table *h, base_buf *b) {
-    base_job *job = recipe_of(L)->job;
-    lua_getfield(L, index, "options");
-    int options = lua_gettop(L);
-    for (int o = 0; o < h->t.cols; o++) {
-        int n = 0;
-        base_buf_clear(b);
-        for (int r = 0; r < h->t.rows; r++) {
-            lua_pushstring(L, h->t.row[r]);
-            bool this = lua_rawget(L, options) == LUA_TSTRING && !strcmp(lua_tostring(L, -1), h->t.col[o]);
-            lua_pop(L, 1);
-            if (this) base_buf_printf(b, "%s%s", n++ ? " " : "", h->t.row[r]);
-        }
-        if (n) base_log(job, BASE_INFO, "  %s: %d layer%s: %.700s", h->t.col[o], n, n == 1 ? "" : "s", b->text);
-    }
-    lua_pop(L, 1);
-}
-
-static void emit_choice(lua_State *L, int index, const recipe_table *h, double measured, base_buf *b) {
-    static const char *const numbers[] = {"loss", "bound", "gap", "cost", "budget", "outside", "bytes", "bits"};
-    base_buf_clear(b);
-    base_buf_puts(b, "{\"kind\":\"allocation\"");
-    static const char *const texts[] = {"solver", "metric", "unit"};
-    for (int i = 0; i < 3; i++) {
-        base_buf_printf(b, ",\"%s\":", texts[i]);
-        study_json_text(b, get_text(L, index, texts[i]));
-    }
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-        base_buf_printf(b, ",\"%s\":", numbers[i]);
-        study_json_number(b, get_number(L, index, numbers[i]));
-    }
-    base_buf_puts(b, ",\"measured\":");
-    study_json_number(b, measured);
-    base_buf_puts(b, ",\"rows\":[");
-    lua_getfield(L, index, "options");
-    for (int k = 0; k < 2; k++) {
-        if (k) base_buf_puts(b, "],\"choice\":[");
-        for (int r = 0; r < h->t.rows; r++) {
-            if (r) base_buf_puts(b, ",");
-            study_json_text(b, k ? get_text(L, lua_gettop(L), h->t.row[r]) : h->t.row[r]);
-        }
-    }
-    lua_pop(L, 1);
-    base_buf_puts(b, "]}");
-    base_emit(recipe_of(L)->job, (base_event){.kind = BASE_EV_TABLE, .text = b->text});
-}
-
-void recipe_report_choice(lua_State *L, int index, const base_model_row *figures, const base_model_row *original) {
-    index = lua_absindex(L, index);
-    lua_getfield(L, index, "table");
-    const recipe_table *h = recipe_check_table(L, -1);
-    base_job *job = recipe_of(L)->job;
-    const char *metric = get_text(L, index, "metric"), *unit = get_text(L, index, "unit");
-    double loss = get_number(L, index, "loss"), bound = get_number(L, index, "bound"),
-           gap = get_number(L, index, "gap"), whole = get_number(L, index, "measured");
-    base_log(
-        job, BASE_INFO,
-        "allocation %s: %.0f %s of at most %.0f (%.0f outside the table), %.4f bits a weight, %.0f bytes of arrays",
-        get_text(L, index, "solver"), get_number(L, index, "cost"), unit, get_number(L, index, "budget"),
-        get_number(L, index, "outside"), get_number(L, index, "bits"), get_number(L, index, "bytes"));
-    lua_getfield(L, index, "optimal");
-    bool optimal = lua_toboolean(L, -1);
-    lua_pop(L, 1);
-    if (optimal)
-        base_log(job, BASE_INFO, "  predicted %s %.4g, the least there is (proved)", metric, loss);
-    else
-        base_log(job, BASE_INFO, "  predicted %s %.4g; no choice is below %.4g: gap %.2g (%.2f %%)", metric, loss,
-                 bound, gap, fabs(bound) > 0 ? 100 * gap / fabs(bound) : NAN);
-    if (!isnan(whole)) base_log(job, BASE_INFO, "  measured as a whole while searching: %s %.4g", metric, whole);
-    base_buf b = {0};
-    list_options(L, index, h, &b);
-    double measured = figures ? measured_as(metric, figures, original) : NAN;
-    if (figures && !isnan(measured))
-        base_log(job, BASE_INFO, "  predicted %s %.4g (layers alone, added up, on %s), measured %.4g on %s: %.2f times",
-                 metric, loss, h->samples, measured, figures->data, measured / loss);
-    if (figures)
-        base_log(job, BASE_INFO, "  predicted %.0f bytes, stored %lld", get_number(L, index, "bytes"),
-                 (long long)figures->bytes);
-    emit_choice(L, index, h, measured, &b);
-    base_buf_free(&b);
-    lua_pop(L, 1);
 }

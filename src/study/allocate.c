@@ -298,6 +298,11 @@ bool study_allocate(const study_problem *p, const study_allocator *solver, const
     BASE_CHECK(solver->arg_count <= MOST_ARGS);
     memset(a, 0, sizeof *a);
     a->measured = a->optimum = NAN;
+    if (solver->in_bits && p->unit && strcmp(p->unit, "bytes") != 0)
+        return base_fail(err,
+                         "allocate: solver %s reckons in bits a weight and takes budgets in bytes or bits, not in %s; "
+                         "exact, ilp, hull and greedy take any",
+                         solver->name, p->unit);
     if (!alloc_prepare(p, &s, err)) return false;
     if (!values) {
         base_arg_defaults(solver->args, solver->arg_count, own);

@@ -12,9 +12,10 @@ static void add_text(base_hash *h, const char *text) {
     base_hash_add(h, text, strlen(text) + 1);
 }
 
-static void add_values(base_hash *h, const base_arg *args, size_t count, const base_value *v) {
+// given: whether it was written out counts too (a step may choose by that, a metric does not).
+static void add_values(base_hash *h, const base_arg *args, size_t count, const base_value *v, bool given) {
     for (size_t i = 0; i < count; i++) {
-        base_hash_add(h, &v[i].given, sizeof v[i].given);
+        if (given) base_hash_add(h, &v[i].given, sizeof v[i].given);
         if (args[i].type == BASE_TEXT)
             add_text(h, v[i].text);
         else
@@ -29,7 +30,7 @@ static bool add_option(base_hash *h, const study_option *o) {
         if (compress_step_find(s->kind->name) != s->kind) return false;
         if (s->kind->needs && (s->kind->needs(s) & COMPRESS_OUTSIDE)) return false;
         add_text(h, s->kind->name);
-        add_values(h, s->kind->args, s->kind->arg_count, s->value);
+        add_values(h, s->kind->args, s->kind->arg_count, s->value, true);
     }
     return true;
 }
@@ -54,7 +55,8 @@ static base_hash *common_key(const study_subject *s, const study_metric *metric,
     add_text(h, base_program_hash());
     add_text(h, num_blas_kernel());
     add_text(h, metric->name);
-    add_values(h, metric->args, metric->arg_count, values);
+    if (metric->machine) add_text(h, base_machine());
+    add_values(h, metric->args, metric->arg_count, values, false);
     base_hash_add(h, &s->seed, sizeof s->seed);
     for (int i = 0; i < s->m->layer_count; i++) {
         const model_layer *l = &s->m->layers[i];

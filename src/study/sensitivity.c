@@ -26,6 +26,7 @@ const study_metric *const study_metrics[] = {
     &metric_trace_noise,
     &metric_top_eigenvalue,
     &metric_eigenvalue_spread,
+    &metric_time,
 };
 const size_t study_metric_count = sizeof study_metrics / sizeof *study_metrics;
 
@@ -93,12 +94,13 @@ void study_table_free(study_table *t) {
 typedef struct each_cell {
     const study_subject *s;
     study_table *t;
-    study_cell cell;
+    study_cell cell; // one of the two
+    study_stored_cell stored_cell;
     void *context;
 } each_cell;
 
-static bool on_option(void *context, int layer, int rule, const float *decoded, const base_layer_row *row,
-                      base_err *err) {
+static bool on_option(void *context, int layer, int rule, const float *decoded, const compress_stored *stored,
+                      const base_layer_row *row, base_err *err) {
     const each_cell *e = context;
     int r = 0;
     while (study_layer(e->s, r) != layer) r++;
@@ -106,22 +108,35 @@ static bool on_option(void *context, int layer, int rule, const float *decoded, 
     e->t->bytes[at] = row->bytes;
     e->t->seconds[at] = row->seconds;
     if (e->s->have && e->s->have[at]) return true;
-    if (!e->cell(e->context, r, rule, decoded, row, err)) return false;
+    bool ok = e->cell ? e->cell(e->context, r, rule, decoded, row, err)
+                      : e->stored_cell(e->context, r, rule, decoded, stored, err);
+    if (!ok) return false;
     if (e->s->measured) e->s->measured(e->s->measured_context, e->t, r, rule);
     return true;
 }
 
-bool study_each(const study_subject *s, study_table *t, study_cell cell, void *context, base_job *job, base_err *err) {
+static bool visit(each_cell *e, base_job *job, base_err *err) {
+    const study_subject *s = e->s;
     compress_rule *rules = base_calloc((size_t)s->option_count, sizeof *rules);
     for (int o = 0; o < s->option_count; o++)
         rules[o] = (compress_rule){.pattern = (char *)s->options[o].name,
                                    .steps = (compress_step *)s->options[o].steps,
                                    .step_count = s->options[o].step_count};
     compress_plan plan = {.rules = rules, .rule_count = s->option_count, .calib = s->calib, .seed = s->seed};
-    each_cell e = {s, t, cell, context};
-    bool ok = compress_options(s->m, &plan, s->layers, s->layer_count, on_option, &e, job, err);
+    bool ok = compress_options(s->m, &plan, s->layers, s->layer_count, on_option, e, job, err);
     free(rules);
     return ok;
+}
+
+bool study_each(const study_subject *s, study_table *t, study_cell cell, void *context, base_job *job, base_err *err) {
+    each_cell e = {.s = s, .t = t, .cell = cell, .context = context};
+    return visit(&e, job, err);
+}
+
+bool study_each_stored(const study_subject *s, study_table *t, study_stored_cell cell, void *context, base_job *job,
+                       base_err *err) {
+    each_cell e = {.s = s, .t = t, .stored_cell = cell, .context = context};
+    return visit(&e, job, err);
 }
 
 // ---- measuring -------------------------------------------------------------------------------------

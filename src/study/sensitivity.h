@@ -8,6 +8,7 @@ extern const study_metric metric_hessian_trace, metric_trace_noise, metric_top_e
 extern const study_metric metric_weight_error, metric_output_error, metric_loss, metric_loss_but_one;
 extern const study_metric metric_fisher, metric_first_order, metric_pruning, metric_decoupled, metric_pairs;
 extern const study_metric metric_taylor, metric_relevance, metric_distilled;
+extern const study_metric metric_time;
 extern const study_metric metric_heavy_tail, metric_pq_index, metric_activation_variance, metric_canonical_correlation;
 
 // Index into m->layers of row r.
@@ -17,6 +18,11 @@ typedef bool (*study_cell)(void *context, int row, int option, const float *deco
                            base_err *err);
 bool study_each(const study_subject *s, study_table *t, study_cell cell, void *context, base_job *job,
                 base_err *err) BASE_MUST_USE;
+// The same with each layer's stored form.
+typedef bool (*study_stored_cell)(void *context, int row, int option, const float *decoded,
+                                  const compress_stored *stored, base_err *err);
+bool study_each_stored(const study_subject *s, study_table *t, study_stored_cell cell, void *context, base_job *job,
+                       base_err *err) BASE_MUST_USE;
 
 // Mean and covariance of a layer's inputs on the samples of a stream that has not passed it.
 typedef struct study_moments {

@@ -55,8 +55,9 @@ typedef struct study_metric {
     const char *name, *help, *about, *source, *cost;
     unsigned data;  // STUDY_*
     bool by_option; // looks at the options
-    bool alone;  // a cell is the same whatever other layers and options are in the table, so cells are kept one by one
-    bool square; // columns are the layers again: what two of them do to each other. Such tables are not kept
+    bool alone;   // a cell is the same whatever other layers and options are in the table, so cells are kept one by one
+    bool machine; // values are of the machine they were measured on, and kept for it
+    bool square;  // columns are the layers again: what two of them do to each other. Such tables are not kept
     const base_arg *args;
     size_t arg_count;
     // Expected work, told before it starts: forward passes over the selection samples, backward passes over
@@ -150,7 +151,7 @@ typedef struct study_allocator {
     const char *name, *help, *about, *source, *cost;
     const base_arg *args;
     size_t arg_count;
-    bool exact;
+    bool exact, in_bits; // in_bits: closed forms in bits a weight; costs must be bytes
     // Fills choice[classes] with positions in the prepared classes.
     bool (*solve)(const study_prepared *s, const base_value *values, int *choice, study_answer *a, base_job *job,
                   base_err *err);

@@ -21,10 +21,10 @@ struct study_whole {
     int64_t measured;
 };
 
-static bool hold(void *context, int layer, int rule, const float *decoded, const base_layer_row *figures,
-                 base_err *err) {
+static bool hold(void *context, int layer, int rule, const float *decoded, const compress_stored *stored,
+                 const base_layer_row *figures, base_err *err) {
     study_whole *k = context;
-    (void)figures;
+    (void)figures, (void)stored;
     int row = 0;
     while (study_layer(k->s, row) != layer) row++;
     size_t n = (size_t)k->s->m->layers[layer].weights;

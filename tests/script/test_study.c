@@ -178,6 +178,44 @@ static void test_units_and_ties(void **state) {
         "");
 }
 
+// Budgets in seconds: the sum of measured times, layers outside included; the least feasible budget is named and taken.
+static void test_seconds(void **state) {
+    (void)state;
+    base_err err = {0};
+    session_history *h = session_history_open(support_temp_path("times"), &err);
+    if (!h) fail_msg("%s", err.text);
+    study_store store = session_history_store(h);
+    script_run_options o = {.store = &store};
+    static const char text[] =
+        NET "local part = data.select:first(40)\n"
+            "local t = sensitivity(net, { options = options, calibrate = calib, measure = part, except = 'last' })\n"
+            "local s = sensitivity(net, { metric = 'time', options = options, calibrate = calib, except = 'last' })\n"
+            "assert(s.unit == 'seconds' and s.measured == 16)\n"
+            "for _, l in ipairs(s.rows) do for _, o in ipairs(s.options) do\n"
+            "  assert(s:value(l, o) > 0 and s:value(l, o) < 1 and s:error(l, o) >= 0) end end\n"
+            "local fixed = { rule('last', quantize{ bits = 8 }) }\n"
+            "local all = allocate(t, { budget = { seconds = 10 }, fixed = fixed })\n"
+            "assert(all.unit == 'nanoseconds' and all.cost <= 1e10 and all.outside > 0)\n"
+            "local sum = all.outside\n"
+            "for l, o in pairs(all.options) do sum = sum + 1e9 * s:value(l, o) end\n"
+            "assert(math.abs(sum - all.cost) <= 5)\n" // the kept times, rounded to nanoseconds
+            "local ok, why = pcall(allocate, t, { budget = { seconds = 1e-9 }, fixed = fixed })\n"
+            "assert(not ok) local least = tonumber(why:match('on this machine is ([%d.e-]+)'))\n"
+            "for _, solver in ipairs{ 'exact', 'ilp', 'hull', 'greedy', 'lgreco', 'anneal', 'rco', 'evopress' } do\n"
+            "  local c = allocate(t, { budget = { seconds = least * 1.00001 }, fixed = fixed, solver = solver })\n"
+            "  assert(c.cost <= least * 1.00001e9 and c.loss >= all.loss)\n"
+            "end\n"
+            "compress(net, { calibrate = calib, all }) report(evaluate(net, part), all)\n";
+    said s = run_recipe(text, &o);
+    if (!s.ok) fail_msg("%s", s.err.text);
+    assert_non_null(strstr(s.log.text, "nanoseconds of at most 10000000000"));
+    said_free(&s);
+    expect_recipe(TABLE "allocate(t, { budget = { seconds = 1 }, solver = 'baq' })\n", "reckons in bits a weight");
+    expect_recipe(TABLE "allocate(t, { budget = { seconds = 1, samples = 0 } })\n", "samples of the budget is 0");
+    expect_recipe(TABLE "allocate(t, { budget = { bitops = 1e15 }, solver = 'waterfill' })\n", "reckons in bits");
+    session_history_close(h);
+}
+
 // Solvers that look at whole choices: what they found is measured, and the budget holds with fixed layers in place.
 static void test_whole_choices(void **state) {
     (void)state;
@@ -319,6 +357,7 @@ int main(void) {
         cmocka_unit_test(test_budget_to_the_byte),
         cmocka_unit_test(test_nearest_is_feasible),
         cmocka_unit_test(test_units_and_ties),
+        cmocka_unit_test(test_seconds),
         cmocka_unit_test(test_test_part_is_told),
         cmocka_unit_test(test_cells_are_kept),
         cmocka_unit_test(test_stopped_tables_go_on),

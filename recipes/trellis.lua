@@ -7,6 +7,7 @@ recipe{
   source = "Tseng et al., QTIP (NeurIPS 2024, arXiv 2406.11235); fractional bits: Q-Palette (arXiv 2509.20214)",
 }
 local bits    = param("bits", 2.0, {0.25, 8.0}, "bits a weight: quarters to 2, halves to 4, whole to 8")
+local kind    = param("kind", "normal", {"normal", "1mad", "3inst", "hyb"}, "values of the states; hyb: a small table named by a hash")
 local state   = param("state", 12, {8, 16}, "bits that name a value; each more doubles the time")
 local passes  = param("passes", 2, {0, 20}, "times that all runs are chosen again")
 local samples = param("samples", 256, {1, 100000}, "calibration samples")
@@ -17,7 +18,7 @@ local data = dataset(arg.data or default_data(net))
 compress(net, {
   calibrate = data.calib:sample(samples, 1),
   rule("first|last", quantize{ bits = 8 }),
-  rule(".*", rotate{}, trellis{ bits = bits, state = state, passes = passes }),
+  rule(".*", rotate{}, trellis{ bits = bits, code = kind, state = state, passes = passes }),
 })
 
 report(evaluate(net, data.test))

@@ -69,7 +69,7 @@ typedef struct term_kind {
 extern const term_kind term_dense, term_uniform, term_table, term_lowrank, term_sparse, term_masked, term_codebook,
     term_mapped, term_blocks, term_vq;
 extern const term_kind term_mixed, term_signed, term_units;
-extern const term_kind term_trellis, term_e8;
+extern const term_kind term_trellis, term_e8, term_points;
 extern const term_kind term_books;
 extern const term_kind term_rank1;
 extern const term_kind term_planes;

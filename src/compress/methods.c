@@ -431,7 +431,7 @@ const compress_method compress_methods[] = {
     {"qtip", "trellis", "trellis codes behind a rotation, feedback under H",
      "Rotated weights are nearly normal; runs of up to 256 down the columns are paths through a bitshift trellis of\n"
      "2^state states, found by Viterbi's search, and later columns make up for each column's error. Bits in quarters\n"
-     "(Q-Palette). rule(\".*\", rotate{}, trellis{bits=2, state=16, code=\"3inst\"})",
+     "(Q-Palette). rule(\".*\", rotate{}, trellis{bits=2, state=16, code=\"hyb\"})",
      "QTIP (Tseng et al., NeurIPS 2024, arXiv 2406.11235); Q-Palette (Lee and Song, arXiv 2509.20214)",
      "calibration inputs; as trellis"},
     {"quip-sharp", "e8", "the lattice code E8P behind a rotation, block feedback under H",

@@ -147,13 +147,16 @@ static double trellis_error(int form, int bits, int step, int values, int runs) 
     return sum / (N * (double)runs);
 }
 
-// QTIP, table 1 (2 bits, L = 16, length 256, tail-biting): 1mad 0.069, 3inst 0.069, random permutation 0.068.
+// QTIP, table 1 (2 bits, L = 16, length 256, tail-biting): 1mad 0.069, 3inst 0.069, random permutation 0.068; hyb, of
+// two values a step, 0.071.
 static void test_trellis_distortion(void **state) {
     (void)state;
-    static const char *const names[] = {"normal", "1mad", "3inst"};
-    for (int form = 0; form < 3; form++) {
-        double begin = base_now(), wide = trellis_error(form, 16, 2, 1, 8), seconds = base_now() - begin;
-        double narrow = trellis_error(form, 12, 2, 1, 64);
+    static const char *const names[] = {"normal", "1mad", "3inst", "hyb"};
+    for (int form = 0; form < 4; form++) {
+        double begin = base_now(),
+               wide = trellis_error(form, 16, form == TRELLIS_HYB ? 4 : 2, form == TRELLIS_HYB ? 2 : 1, 8),
+               seconds = base_now() - begin;
+        double narrow = trellis_error(form, 12, form == TRELLIS_HYB ? 4 : 2, form == TRELLIS_HYB ? 2 : 1, 64);
         print_message("%s: error of N(0,1) at 2 bits %.4f (L 16, %.1f ms a run of 256), %.4f (L 12)\n", names[form],
                       wide, seconds * 125, narrow);
         assert_true(wide < 0.0735 && wide > 0.0625 && narrow < 0.080 && narrow > 0.0625);
@@ -189,8 +192,13 @@ static void test_feedback(void **state) {
     (void)state;
     enum { ROWS = 32, COLS = 96 };
     float *w = random_matrix(ROWS, COLS, 11), *h = random_gram(COLS, 12);
-    static const char *const coders[] = {"trellis bits=2 state=9", "e8 bits=2 along=column", "e8 bits=2 along=row",
-                                         "trellis bits=1.5 state=8"};
+    static const char *const coders[] = {"trellis bits=2 state=9",
+                                         "e8 bits=2 along=column",
+                                         "e8 bits=2 along=row",
+                                         "trellis bits=1.5 state=8",
+                                         "trellis bits=2 state=10 code=hyb",
+                                         "e8 bits=2 code=lattice along=column",
+                                         "e8 bits=1.5 code=lattice along=row"};
     double gptq = step_error("quantize solver=gptq bits=2 order=act range=mse", w, ROWS, COLS, h);
     for (size_t k = 0; k < sizeof coders / sizeof *coders; k++) {
         char text[3][128];
@@ -202,7 +210,7 @@ static void test_feedback(void **state) {
         print_message("%s: %.5f alone, %.5f with feedback, %.5f after descent; gptq %.5f\n", coders[k], none, swept,
                       down, gptq);
         assert_true(swept < 0.8 * none && down < swept);
-        assert_true(k == 3 || down < 0.8 * gptq);
+        assert_true(strstr(coders[k], "bits=1.5") || down < 0.8 * gptq);
         num_set_threads(1);
         assert_true(step_error(text[2], w, ROWS, COLS, h) == down);
         num_set_threads(0);
@@ -218,6 +226,8 @@ static void test_sizes(void **state) {
                                         "trellis bits=2 state=8",
                                         "trellis bits=1.75 state=10",
                                         "trellis bits=4 state=8",
+                                        "trellis bits=2 state=9 code=hyb",
+                                        "e8 bits=2.5 code=lattice",
                                         "e8 bits=2 along=row",
                                         "e8 bits=3",
                                         "e8 bits=4"};
@@ -253,6 +263,40 @@ static void test_sizes(void **state) {
     }
 }
 
+// The lattice with an entropy coder: the bits that were asked for are what is stored, and at them the error is below
+// that of Lloyd-Max levels with any coder (scalar quantisers stay 1.53 dB above D(R), E8 can come to 0.88).
+static void test_lattice_rate(void **state) {
+    (void)state;
+    enum { ROWS = 64, COLS = 512 };
+    float *w = random_matrix(ROWS, COLS, 61);
+    static const double rates[] = {1, 2, 3, 4.5};
+    for (size_t k = 0; k < sizeof rates / sizeof *rates; k++) {
+        char text[96];
+        snprintf(text, sizeof text, "e8 code=lattice bits=%g feedback=none scales=layer; code coder=%s", rates[k],
+                 k % 2 ? "cabac" : "ans");
+        layer l = open_layer(w, ROWS, COLS, NULL);
+        float *out = apply_steps(&l, text);
+        double rate = 8 * (double)term_bytes(l.terms[0]) / (ROWS * COLS), all = num_sum_squares(w, ROWS * COLS);
+        double error = num_diff_squares(w, out, ROWS * COLS) / all;
+        double over = 10 * log10(error / scalar_rate_distortion(rate));
+        print_message("%g bits asked, %.3f stored, error %.5f, %.2f dB over D(R)\n", rates[k], rate, error, over);
+        assert_true(fabs(rate - rates[k]) < 0.04 + 0.01 * rates[k]);
+        // Even levels with any coder: 1.49 dB at 2 bits, 1.53 at many; what the tables of the coder take is counted
+        // here.
+        assert_true(over < (rates[k] < 2 ? 1.6 : 1.35));
+        free(out);
+        layer_close(&l);
+    }
+    // A weight far outside: it is drawn in to what is stored, and all others stay.
+    w[7] = 1000;
+    layer l = open_layer(w, ROWS, COLS, NULL);
+    float *out = apply_steps(&l, "e8 code=lattice bits=5 feedback=none");
+    for (int i = COLS; i < ROWS * COLS; i++) assert_true(fabsf(out[i] - w[i]) < 0.02f);
+    free(out);
+    layer_close(&l);
+    free(w);
+}
+
 // Each group of a grouped convolution has its own inputs; depthwise: one row each. An embedding has none.
 static void test_groups(void **state) {
     (void)state;
@@ -265,6 +309,8 @@ static void test_groups(void **state) {
     }
     static const char *const steps[] = {"trellis state=8 passes=0",
                                         "trellis state=8",
+                                        "trellis state=9 code=hyb",
+                                        "e8 code=lattice",
                                         "e8 along=column",
                                         "e8 along=row",
                                         "pvq pulses=7",
@@ -350,6 +396,7 @@ static void test_cancelled(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_e8_points),
                                        cmocka_unit_test(test_e8_distortion),
+                                       cmocka_unit_test(test_lattice_rate),
                                        cmocka_unit_test(test_viterbi_exhaustive),
                                        cmocka_unit_test(test_trellis_distortion),
                                        cmocka_unit_test(test_feedback),

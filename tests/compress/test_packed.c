@@ -374,6 +374,12 @@ static const attack attacks[] = {
     {"lr2vq", NULL, NULL, "w1.weight:0.basis", 1, 127, "not finite"},
     {"e8 bits=3", "\"bits\":3", "\"bits\":4", NULL, 0, 0, "array second"},
     {"e8 bits=3", "\"along\":\"row\"", "\"along\":\"column\"", NULL, 0, 0, "array codes"},
+    {"trellis state=9 code=hyb", "\"state\":9", "\"state\":7", NULL, 0, 0, "code hyb has 7 state bits"},
+    {"trellis state=9 code=hyb", "\"code\":\"hyb\"", "\"code\":\"1mad\"", NULL, 0, 0, "which its code cannot"},
+    {"e8 code=lattice", "\"along\":\"row\"", "\"along\":\"column\"", NULL, 0, 0, "array codes"},
+    {"e8 code=lattice", "\"low\":-", "\"low\":-900", NULL, 0, 0, "integer from -128"},
+    {"e8 code=lattice", NULL, NULL, "w1.weight:0.half", 0, 255, "unused bits"},
+    {"e8 code=lattice", NULL, NULL, "w1.weight:0.last", -2, 0, "array last"},
     {"e8", NULL, NULL, "w1.weight:0.codes", -2, 0, "array codes"},
     {"e8", NULL, NULL, "w1.weight:0.scales", -2, 0, "array scales"},
 };

@@ -202,6 +202,12 @@ bool coding_view_of(const term *t, int index, coding_view *v) {
             v->width = (int)bits;
         v->ordered = t->kind == &term_uniform || t->kind == &term_table;
     }
+    if (t->kind == &term_points) {
+        bool half = named(t, index, "half");
+        v->width = half ? 1 : (int)bits;
+        v->ordered = !half;
+        count = b->count * 8 / v->width;
+    }
     if (named(t, index, "zeros") && t->kind == &term_uniform) {
         count = uniform_scale_count(t->rows, t->cols, t->attr[UNIFORM_GROUP]);
         if (bits <= CABAC_WIDEST && b->bytes == num_packed_bytes((size_t)count, (int)bits)) v->width = (int)bits;

@@ -8,7 +8,7 @@
 const term_kind *const term_kinds[] = {
     &term_dense,  &term_uniform, &term_table, &term_lowrank, &term_sparse, &term_masked,  &term_codebook, &term_mapped,
     &term_blocks, &term_vq,      &term_mixed, &term_signed,  &term_units,  &term_trellis, &term_e8,       &term_books,
-    &term_planes, &term_rank1,   &term_pvq,   &term_qjl,     &term_basis,  &term_split};
+    &term_planes, &term_rank1,   &term_pvq,   &term_qjl,     &term_basis,  &term_split,   &term_points};
 const size_t term_kind_count = sizeof term_kinds / sizeof *term_kinds;
 
 term *term_new(const term_kind *kind, int64_t rows, int64_t cols) {

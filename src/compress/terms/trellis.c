@@ -25,8 +25,12 @@ static bool check(const term *t, base_err *err) {
     if (t->attr[TRELLIS_BITS] < step || t->attr[TRELLIS_BITS] > length / values * step)
         return base_fail(err, "a trellis term has %lld state bits, expected %lld to %lld",
                          (long long)t->attr[TRELLIS_BITS], (long long)step, (long long)(length / values * step));
-    if (t->attr[TRELLIS_FORM] != TRELLIS_NORMAL && values > 1)
+    int64_t form = t->attr[TRELLIS_FORM];
+    if (form == TRELLIS_HYB ? values != 2 : form != TRELLIS_NORMAL && values > 1)
         return base_fail(err, "a trellis term gives %lld values a step, which its code cannot", (long long)values);
+    if (form == TRELLIS_HYB && t->attr[TRELLIS_BITS] < TRELLIS_HYB_LEAST)
+        return base_fail(err, "a trellis term of code hyb has %lld state bits, expected %d at least",
+                         (long long)t->attr[TRELLIS_BITS], TRELLIS_HYB_LEAST);
     int64_t steps = lattice_run_count(&l) * (length / values);
     return codes_check(t, CODES, steps, step, err) && row_scales_check(t, SCALES, err);
 }
@@ -57,7 +61,7 @@ static bool decode(const term *t, float *out, base_err *err) {
 }
 
 static void describe(const term *t, base_buf *b) {
-    static const char *const names[] = {"normal", "1mad", "3inst"};
+    static const char *const names[] = {"normal", "1mad", "3inst", "hyb"};
     base_buf_printf(b, "trellis %g bit L%lld %s", (double)t->attr[TRELLIS_STEP] / values_of(t),
                     (long long)t->attr[TRELLIS_BITS], names[t->attr[TRELLIS_FORM]]);
 }
@@ -65,7 +69,7 @@ static void describe(const term *t, base_buf *b) {
 const term_kind term_trellis = {
     .name = "trellis",
     .help = "runs of weights as bit streams whose last bits name each value",
-    .attr = {{"code", 0, 2, TRELLIS_FORMS},
+    .attr = {{"code", 0, 3, TRELLIS_FORMS},
              {"state", 1, TRELLIS_MOST_BITS, NULL},
              {"step", 1, TRELLIS_MOST_STEP, NULL},
              {"values", 0, 2, "1|2|4"},

@@ -38,8 +38,9 @@ void e8_decode(const e8_code *e, int bits, const uint16_t code[2], float q[8]);
 
 // A run is coded as steps of `step` bits; the value (or `values` values) of a step is a function of the last `bits`
 // bits, the run's end joined to its beginning.
-enum trellis_form { TRELLIS_NORMAL, TRELLIS_1MAD, TRELLIS_3INST };
-#define TRELLIS_FORMS "normal|1mad|3inst"
+enum trellis_form { TRELLIS_NORMAL, TRELLIS_1MAD, TRELLIS_3INST, TRELLIS_HYB };
+#define TRELLIS_FORMS "normal|1mad|3inst|hyb"
+enum { TRELLIS_HYB_LEAST = 8 }; // state bits from which the table of hyb is named
 enum { TRELLIS_MOST_BITS = 16, TRELLIS_MOST_STEP = 8, TRELLIS_MOST_VALUES = 4, TRELLIS_MOST_LENGTH = 4096 };
 typedef struct trellis_code {
     int form, bits, step, values;
@@ -69,6 +70,7 @@ bool row_scales_store(term *t, int index, const float *scales, int64_t count, nu
 // Attributes by position.
 enum { TRELLIS_FORM, TRELLIS_BITS, TRELLIS_STEP, TRELLIS_VALUES, TRELLIS_BLOCK, TRELLIS_LENGTH };
 enum { E8_BITS, E8_ALONG };
+enum { POINTS_BITS, POINTS_ALONG, POINTS_LOW };
 enum { PVQ_LENGTH, PVQ_PULSES, PVQ_GAIN };
 enum { PVQ_MOST_GAIN = 8 };
 enum { QJL_SKETCH, QJL_SEED };
@@ -79,6 +81,12 @@ term *term_trellis_new(const lattice_runs *l, const trellis_code *code, const ui
                        int64_t scale_count, num_dtype dtype, base_err *err);
 term *term_e8_new(const lattice_runs *l, int bits, const uint16_t *codes, const float *scales, int64_t scale_count,
                   num_dtype dtype, base_err *err);
+
+// Points of E8 itself. words: [runs x 9], the whole parts of eight coordinates as int16 (-127 .. 127, their sum even),
+// and 1 where all are half more.
+enum { POINTS_LENGTH = 8, POINTS_WORDS = 9, POINTS_MOST = 126 };
+term *term_points_new(const lattice_runs *l, const uint16_t *words, const float *scales, int64_t scale_count,
+                      num_dtype dtype, base_err *err);
 
 // words: [runs x (length + 1)], the vector and the number of its gain.
 term *term_pvq_new(const lattice_runs *l, int pulses, int gain, const uint16_t *words, const float *levels,

@@ -2,10 +2,12 @@
 //
 // Tseng, Sun, Hou, De Sa: QTIP (NeurIPS 2024, arXiv 2406.11235), section 3: state s_t = the last L bits of the stream,
 // which moves by k bits a step, each state standing for a pseudo-random value. Values without a stored table:
-// 1mad and 3inst are the paper's algorithms 1 and 2 (one value a step); normal gives the 2^L normal quantiles in a
-// fixed pseudo-random order, which is the random permutation trellis code the paper compares with (Mao and Gray,
-// "Rate-constrained trellis source codes", 2010) and serves several values a step, so k / values bits a weight are any
-// fraction (Lee et al., Q-Palette, arXiv 2509.20214: trellis codes at fractional bits).
+// 1mad and 3inst are the paper's algorithms 1 and 2 (one value a step); hyb is its section 3.3: a hash of the state
+// names one of 512 pairs and the sign of the first of the two. The authors' pairs come of k-means over normal samples;
+// here they lie on a golden spiral of the same density, which needs no table in the file. normal gives the 2^L normal
+// quantiles in a fixed pseudo-random order, which is the random permutation trellis code the paper compares with (Mao
+// and Gray, "Rate-constrained trellis source codes", 2010) and serves several values a step, so k / values bits a
+// weight are any fraction (Lee et al., Q-Palette, arXiv 2509.20214: trellis codes at fractional bits).
 #include "compress/types/lattice.h"
 #include "compress/types/scalar.h"
 
@@ -23,6 +25,16 @@ static float value_1mad(uint32_t s) {
 static float value_3inst(uint32_t s) {
     uint32_t x = ((s * 89226354u + 64248484u) & 0x8fff8fffu) ^ 0x3b603b60u;
     return num_f16_to_f32((uint16_t)(x >> 16)) + num_f16_to_f32((uint16_t)x);
+}
+
+// QTIP's quantlut_sym: bits 6 .. 14 of s (s + 1) name the pair, bit 15 turns the first of it.
+static float value_hyb(uint32_t s, int which) {
+    enum { PAIRS = 512 };
+    uint32_t x = s * (s + 1);
+    double place = x >> 6 & (PAIRS - 1), golden = 2.399963229728653; // pi (3 - sqrt 5)
+    double radius = sqrt(-2 * log(1 - (place + 0.5) / PAIRS)), angle = place * golden;
+    if (which) return (float)(radius * sin(angle));
+    return (float)(x >> 15 & 1 ? -radius * cos(angle) : radius * cos(angle));
 }
 
 // A permutation of 0 .. 2^bits - 1: odd multiples and shifts to the right are invertible modulo 2^bits.
@@ -46,6 +58,8 @@ static void fill(trellis_code *t) {
         for (int64_t s = 0; s < n; s++) {
             if (t->form == TRELLIS_NORMAL)
                 value[s] = (float)scalar_normal_quantile(((double)shuffled((uint32_t)s, t->bits, v) + 0.5) / (double)n);
+            else if (t->form == TRELLIS_HYB)
+                value[s] = value_hyb((uint32_t)s, v);
             else
                 value[s] = t->form == TRELLIS_1MAD ? value_1mad((uint32_t)s) : value_3inst((uint32_t)s);
             sum += (double)value[s] * (double)value[s];
@@ -62,7 +76,10 @@ bool trellis_open(trellis_code *t, int form, int bits, int step, int values, bas
         return base_fail(err,
                          "a trellis of %d state bits, %d a step for %d values: expected at most %d, 1 to %d, 1 to %d",
                          bits, step, values, TRELLIS_MOST_BITS, TRELLIS_MOST_STEP, TRELLIS_MOST_VALUES);
-    if (values > 1 && form != TRELLIS_NORMAL)
+    if (form == TRELLIS_HYB && (values != 2 || bits < TRELLIS_HYB_LEAST))
+        return base_fail(err, "code hyb gives two values a step and needs %d state bits, not %d and %d",
+                         TRELLIS_HYB_LEAST, values, bits);
+    if (values > 1 && form != TRELLIS_NORMAL && form != TRELLIS_HYB)
         return base_fail(err, "codes 1mad and 3inst give one value a step, not %d (code=\"normal\" gives more)",
                          values);
     t->value = base_big_alloc((size_t)values << bits, sizeof *t->value, "the values of a trellis code", err);

@@ -24,8 +24,10 @@ local calib = data.calib:sample(samples, 1)
 local function gptq(b) return quantize{ solver = "gptq", bits = b, order = "act", range = "mse" } end
 -- Rounding with feedback as gptq's, to a step in units of each row's root mean square, entropy-coded: bits follow from it.
 local function coded(step)
-  return { quantize{ solver = "deepcabac", bits = 8, granularity = "channel", step = step, lambda = 0.02 }, code{ coder = "cabac" } }
+  return { quantize{ solver = "deepcabac", bits = step < 0.1 and 12 or 8, granularity = "channel", step = step, lambda = 0.02 }, code{ coder = "cabac" } }
 end
+
+local function whole(figures) return figures.bytes + figures.header_bytes end
 
 -- One width for all layers: the budget, and what is to be beaten.
 compress(net, { calibrate = calib, rule(".*", gptq(bits)) })
@@ -36,7 +38,10 @@ local choices = {}
 if options == "widths" then
   for b = 2, 8 do choices[tostring(b)] = gptq(b) end
 else
-  for _, s in ipairs{ 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.75, 0.9, 1.1, 1.4, 1.8 } do choices[("step %.2f"):format(s)] = coded(s) end
+  for _, s in ipairs{ 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.75, 0.9, 1.1, 1.4, 1.8 } do
+    s = s * 2 ^ (3 - bits)
+    choices[("step %.3g"):format(s)] = coded(s)
+  end
 end
 local t = sensitivity(net, { options = choices, calibrate = calib, measure = data.select:first(math.min(look, #data.select)) })
 report(t)
@@ -48,17 +53,24 @@ if options == "steps" then
   for turn = 1, 12 do
     compress(net, { calibrate = calib, held = false, rule(".*", table.unpack(coded(step))) })
     local is = evaluate(net, data.select:first(math.min(1, #data.select))) -- for its size
-    local over = (is.bytes - uniform.bytes) / is.bytes * is.bits
+    local over = (whole(is) - whole(uniform)) / is.bytes * is.bits
     if over <= 0 and over > -0.01 then break end
-    step = step * 2 ^ (1.05 * over + 0.004)
+    step = math.min(step * 2 ^ (1.05 * over + 0.004), 8)
   end
   coarse = evaluate(net, data.test, "one step")
   report(coarse)
 end
 
-local choice = allocate(t, { budget = { bytes = uniform.bytes }, solver = solver })
-compress(net, { calibrate = calib, choice })
-report(evaluate(net, data.select, "mixed, on the selection part"), choice)
+-- The budget is of arrays; what the header grows by is taken off it.
+local growth, choice, chosen = 0
+for turn = 1, 6 do
+  choice = allocate(t, { budget = { bytes = uniform.bytes - growth }, solver = solver })
+  compress(net, { calibrate = calib, held = false, choice })
+  chosen = evaluate(net, data.select, "mixed, on the selection part")
+  if whole(chosen) <= whole(uniform) then break end
+  growth = math.max(growth + 1, chosen.header_bytes - uniform.header_bytes)
+end
+report(chosen, choice)
 local mixed = evaluate(net, data.test, "mixed")
 report(mixed)
 -- The same test samples in pairs.

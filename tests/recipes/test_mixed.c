@@ -23,7 +23,9 @@ static void beats(const char *path, const char *data, const char *samples) {
                          *mixed = row(&s, "mixed", "/test");
     print_message("KL %.4f [%.4f, %.4f], one step %.4f, one width %.4f [%.4f, %.4f]\n", mixed->kl, mixed->kl_low,
                   mixed->kl_high, step->kl, one->kl, one->kl_low, one->kl_high);
-    assert_true(mixed->bytes <= one->bytes && step->bytes <= one->bytes && step->bytes > one->bytes / 100 * 98);
+    int64_t bytes = one->bytes + one->header_bytes;
+    assert_true(mixed->bytes + mixed->header_bytes <= bytes && s.saved_bytes <= bytes);
+    assert_true(step->bytes + step->header_bytes <= bytes && step->bytes + step->header_bytes > bytes / 100 * 98);
     assert_true(mixed->kl_high < one->kl_low && mixed->kl < step->kl);
     assert_non_null(strstr(s.log.text, "mixed less one width on "));
     assert_null(strstr(s.log.text, "is too good")); // nothing was chosen by what is reported

@@ -56,6 +56,8 @@ typedef struct compress_step {
 double compress_number(const compress_step *s, const char *arg); // BASE_CHECKs that the argument exists
 const char *compress_text(const compress_step *s, const char *arg);
 char *compress_step_text(const compress_step *s); // "quantize rtn b4 g64", caller frees
+// As a recipe says it: `quantize{ solver = "gptq", bits = 4 }`. Caller frees; NULL: a step defined elsewhere.
+char *compress_step_lua(const compress_step *s);
 
 // ---- a step defined elsewhere (a recipe's own) ---------------------------------------------------
 

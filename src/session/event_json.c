@@ -71,9 +71,9 @@ char *session_event_json(const base_event *e) {
     json_object_set_new(object, "time", json_real(floor(e->time * 1e4 + .5) / 1e4));
     if (e->kind == BASE_EV_LOG) put_text(object, "level", level_names[e->level]);
     if (e->kind == BASE_EV_RUN_END) put_text(object, "status", status_name(e->status));
-    if (e->kind == BASE_EV_TABLE && e->text) {
+    if ((e->kind == BASE_EV_TABLE || e->kind == BASE_EV_CELL) && e->text) {
         json_t *table = json_loads(e->text, 0, NULL);
-        json_object_set_new(object, "table", table ? table : json_null());
+        json_object_set_new(object, base_event_names[e->kind], table ? table : json_null());
     } else if (e->text)
         put_text(object, e->kind == BASE_EV_PROGRESS ? "phase" : e->kind == BASE_EV_SAVED ? "path" : "text", e->text);
     if (e->hash) put_text(object, "hash", e->hash);

@@ -82,6 +82,8 @@ static bool add_subject(base_hash *h, const study_subject *s, const study_metric
     return true;
 }
 
+static char *table_json(const study_table *t, const char *kind);
+
 typedef struct keeper {
     const study_subject *s;
     const study_metric *metric;
@@ -90,6 +92,7 @@ typedef struct keeper {
     int rows, cols;
     const struct missing *missing; // what is being measured
     bool *written;                 // [rows x cols] kept already
+    base_job *job;
 } keeper;
 
 static bool cell_key(const keeper *k, int row, int col, char key[33]) {
@@ -190,9 +193,38 @@ static void find_missing(const keeper *k, study_record *records, bool *have, mis
         }
 }
 
+// The table before the first cell is measured, with those that were there.
+static void tell_begun(const keeper *k, const study_table *t) {
+    char *json = table_json(t, "sensitivity_begun");
+    base_emit(k->job, (base_event){.kind = BASE_EV_CELL, .text = json});
+    free(json);
+}
+
+static void tell_cell(const keeper *k, const study_table *t, int at, int row, int col) {
+    base_buf b = {0};
+    base_buf_puts(&b, "{\"kind\":\"sensitivity_cell\",\"metric\":");
+    study_json_text(&b, t->metric);
+    base_buf_puts(&b, ",\"unit\":");
+    study_json_text(&b, t->unit);
+    base_buf_printf(&b, ",\"row\":%d,\"option\":%d,\"value\":", row, col);
+    study_json_number(&b, t->value[at]);
+    base_buf_puts(&b, ",\"error\":");
+    study_json_number(&b, t->error[at]);
+    base_buf_puts(&b, ",\"bytes\":");
+    study_json_number(&b, t->bytes ? (double)t->bytes[at] : NAN);
+    base_buf_puts(&b, ",\"seconds\":");
+    study_json_number(&b, t->seconds[at]);
+    base_buf_puts(&b, "}");
+    base_emit(k->job, (base_event){.kind = BASE_EV_CELL, .text = b.text});
+    base_buf_free(&b);
+}
+
 static void keep_now(void *context, const study_table *t, int row, int col) {
     const keeper *k = context;
-    if (k->metric->alone) put(k, t, row * t->cols + col, k->missing->row[row], k->missing->col[col]);
+    if (!k->metric->alone) return; // others may still change
+    int at = row * t->cols + col;
+    put(k, t, at, k->missing->row[row], k->missing->col[col]);
+    tell_cell(k, t, at, k->missing->row[row], k->missing->col[col]);
 }
 
 static bool measure_missing(const keeper *k, const base_value *values, const missing *m, study_table *t, base_job *job,
@@ -257,7 +289,7 @@ bool study_sensitivity_kept(const study_subject *s, const study_metric *metric, 
     if (!study_table_new(t, s, metric->name, "", metric->by_option, err)) return false;
     size_t cells = (size_t)t->rows * (size_t)t->cols;
     missing m = {0};
-    keeper k = {.s = s, .metric = metric, .store = store, .rows = t->rows, .cols = t->cols, .missing = &m};
+    keeper k = {.s = s, .metric = metric, .store = store, .rows = t->rows, .cols = t->cols, .missing = &m, .job = job};
     k.written = base_calloc(cells, sizeof *k.written);
     open_keeper(&k, values);
     study_record *records = base_calloc(cells, sizeof *records);
@@ -265,6 +297,10 @@ bool study_sensitivity_kept(const study_subject *s, const study_metric *metric, 
     find_missing(&k, records, have, &m);
     *fresh = m.cells;
     bool ok = true;
+    if (*fresh && metric->by_option && metric->alone) {
+        take_records(t, records, have);
+        tell_begun(&k, t);
+    }
     if (*fresh) ok = measure_missing(&k, values, &m, t, job, err);
     if (ok) take_records(t, records, have);
     if (!ok) study_table_free(t);
@@ -317,15 +353,24 @@ static double cell_of(const study_table *t, int what, int at) {
     return t->seconds[at];
 }
 
-char *study_table_json(const study_table *t) {
+static char *table_json(const study_table *t, const char *kind) {
     static const char *const figures[] = {"value", "error", "bytes", "seconds"};
     base_buf b = {0};
-    base_buf_puts(&b, "{\"kind\":\"sensitivity\",\"metric\":");
+    base_buf_printf(&b, "{\"kind\":\"%s\",\"metric\":", kind);
     study_json_text(&b, t->metric);
     base_buf_puts(&b, ",\"unit\":");
     study_json_text(&b, t->unit);
     add_names(&b, "rows", t->row, t->rows);
     add_names(&b, "options", t->col, t->cols);
+    base_buf_puts(&b, ",\"steps\":[");
+    for (int c = 0; c < t->cols; c++) {
+        if (c) base_buf_puts(&b, ",");
+        if (t->steps && t->steps[c])
+            study_json_text(&b, t->steps[c]);
+        else
+            base_buf_puts(&b, "null");
+    }
+    base_buf_puts(&b, "]");
     for (int f = 0; f < 4; f++) {
         base_buf_printf(&b, ",\"%s\":[", figures[f]);
         for (int i = 0; i < t->rows * t->cols; i++) {
@@ -344,4 +389,8 @@ char *study_table_json(const study_table *t) {
     }
     base_buf_puts(&b, "}");
     return b.text;
+}
+
+char *study_table_json(const study_table *t) {
+    return table_json(t, "sensitivity");
 }

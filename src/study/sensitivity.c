@@ -50,6 +50,21 @@ static double operations_of(const model *m, const model_layer *l) {
     return model_ops[n->op].flops(n, model_graph_shape(m->graph, n->in[0]), model_graph_shape(m->graph, n->out[0])) / 2;
 }
 
+// All steps of an option, "; " between them; NULL when one of them is a recipe's own.
+static char *lua_of(const study_option *o) {
+    base_buf b = {0};
+    for (int k = 0; k < o->step_count; k++) {
+        char *one = compress_step_lua(&o->steps[k]);
+        if (!one) {
+            base_buf_free(&b);
+            return NULL;
+        }
+        base_buf_printf(&b, "%s%s", k ? "; " : "", one);
+        free(one);
+    }
+    return b.text;
+}
+
 bool study_table_new(study_table *t, const study_subject *s, const char *metric, const char *unit, bool by_option,
                      base_err *err) {
     *t = (study_table){.rows = rows_of(s), .cols = by_option ? s->option_count : 1};
@@ -66,7 +81,11 @@ bool study_table_new(study_table *t, const study_subject *s, const char *metric,
     if (by_option) t->bytes = base_calloc(cells, sizeof *t->bytes);
     t->weights = base_calloc((size_t)t->rows, sizeof *t->weights);
     t->operations = base_calloc((size_t)t->rows, sizeof *t->operations);
-    for (int c = 0; c < t->cols; c++) t->col[c] = base_strdup(by_option ? s->options[c].name : "layer");
+    t->steps = base_calloc((size_t)t->cols, sizeof *t->steps);
+    for (int c = 0; c < t->cols; c++) {
+        t->col[c] = base_strdup(by_option ? s->options[c].name : "layer");
+        if (by_option) t->steps[c] = lua_of(&s->options[c]);
+    }
     for (int r = 0; r < t->rows; r++) {
         const model_layer *l = &s->m->layers[study_layer(s, r)];
         t->row[r] = base_strdup(l->name);
@@ -81,7 +100,9 @@ void study_table_free(study_table *t) {
     for (int r = 0; t->row && r < t->rows; r++) free(t->row[r]);
     for (int c = 0; t->col && c < t->cols; c++) free(t->col[c]);
     free(t->row);
+    for (int c = 0; t->steps && c < t->cols; c++) free(t->steps[c]);
     free(t->col);
+    free(t->steps);
     free(t->value);
     free(t->error);
     free(t->bytes);

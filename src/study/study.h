@@ -40,11 +40,12 @@ typedef struct study_table {
     char metric[32], unit[24]; // "kl", "nats"
     int rows, cols;
     char **row, **col;
-    double *value;      // [rows x cols]; NaN: could not be had (why is logged)
-    double *error;      // [rows x cols] standard error; NaN: exact, or not known
-    int64_t *bytes;     // [rows x cols] stored bytes of the layer under the option; NULL in one-column tables
-    double *seconds;    // [rows x cols] time it took to make and measure
-    double *weights;    // [rows] weights of the layer
+    char **steps;    // [cols] the option as a recipe says it ("quantize{ bits = 3 }"); NULL: a step of a recipe's own
+    double *value;   // [rows x cols]; NaN: could not be had (why is logged)
+    double *error;   // [rows x cols] standard error; NaN: exact, or not known
+    int64_t *bytes;  // [rows x cols] stored bytes of the layer under the option; NULL in one-column tables
+    double *seconds; // [rows x cols] time it took to make and measure
+    double *weights; // [rows] weights of the layer
     double *operations; // [rows] multiply-accumulates of one sample
 } study_table;
 bool study_table_new(study_table *t, const study_subject *s, const char *metric, const char *unit, bool by_option,
@@ -94,8 +95,8 @@ typedef struct study_store {
 bool study_sensitivity_kept(const study_subject *s, const study_metric *metric, const base_value *values,
                             const study_store *store, study_table *t, int *fresh, base_job *job,
                             base_err *err) BASE_MUST_USE;
-// The table as one JSON object: kind "sensitivity", metric, unit, rows, options, value, error, bytes, seconds (lists of
-// rows; null where there is none), weights, operations. Caller frees.
+// The table as one JSON object: kind "sensitivity", metric, unit, rows, options, steps, value, error, bytes, seconds
+// (lists of rows; null where there is none), weights, operations. Caller frees.
 char *study_table_json(const study_table *t);
 // A number, or null when it is not finite.
 void study_json_number(base_buf *b, double x);
@@ -253,6 +254,12 @@ void study_points_free(study_point *points, size_t count);
 // ---- charts ---------------------------------------------------------------------------------------
 
 // A table as coloured cells.
+// Colours of a share 0..1 of the range, as 0xRRGGBB: even in lightness and readable in grey, or two colours apart from
+// a light middle (0.5), both told apart by people who do not see red or green.
+typedef enum study_colours { STUDY_VIRIDIS, STUDY_DIVERGING, STUDY_COLOUR_MAPS } study_colours;
+extern const char *const study_colour_names[STUDY_COLOUR_MAPS]; // "viridis", "diverging"
+int32_t study_colour(study_colours map, double share);          // NaN: the lowest
+
 typedef struct svg_heat {
     const char *title, *unit; // unit "": none
     int rows, cols;

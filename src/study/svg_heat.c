@@ -38,12 +38,41 @@ void svg_lines(base_buf *out, const char *text) {
     }
 }
 
-// From dark blue over green to yellow, even in lightness, so that it also reads in grey: five stops of viridis.
-static void colour_of(double share, int rgb[3]) {
-    static const double stops[5][3] = {{68, 1, 84}, {59, 82, 139}, {33, 145, 140}, {94, 201, 98}, {253, 231, 37}};
-    double at = fmin(fmax(share, 0), 1) * 4;
-    int k = at >= 4 ? 3 : (int)at;
-    for (int i = 0; i < 3; i++) rgb[i] = (int)lround(stops[k][i] + (at - k) * (stops[k + 1][i] - stops[k][i]));
+const char *const study_colour_names[STUDY_COLOUR_MAPS] = {"viridis", "diverging"};
+
+// viridis (van der Walt and Smith, 2015) at nine even places, from dark blue over green to yellow. The diverging map is
+// ColorBrewer's PuOr (Brewer, Hatchard and Harrower 2003), purple to orange: one of those that colour-blind people
+// read.
+enum { STOPS = 9 };
+static const uint8_t stops[STUDY_COLOUR_MAPS][STOPS][3] = {
+    {{68, 1, 84},
+     {71, 44, 122},
+     {59, 81, 139},
+     {44, 113, 142},
+     {33, 144, 141},
+     {39, 173, 129},
+     {92, 200, 99},
+     {170, 220, 50},
+     {253, 231, 37}},
+    {{84, 39, 136},
+     {128, 115, 172},
+     {178, 171, 210},
+     {216, 218, 235},
+     {247, 247, 247},
+     {254, 224, 182},
+     {253, 184, 99},
+     {224, 130, 20},
+     {179, 88, 6}},
+};
+
+int32_t study_colour(study_colours map, double share) {
+    double at = share > 0 ? fmin(share, 1) * (STOPS - 1) : 0;
+    int k = at >= STOPS - 1 ? STOPS - 2 : (int)at, rgb = 0;
+    for (int i = 0; i < 3; i++) {
+        double a = stops[map][k][i], b = stops[map][k + 1][i];
+        rgb = rgb << 8 | (int)lround(a + (at - k) * (b - a));
+    }
+    return rgb;
 }
 
 static bool range_of(const svg_heat *h, double *low, double *high) {
@@ -79,7 +108,7 @@ static void put_label(base_buf *out, const char *format_open, double x, double y
 
 static void put_cell(base_buf *out, const svg_heat *h, int r, int c, double low, double high) {
     double v = h->value[r * h->cols + c];
-    int x = LEFT + c * CELL_WIDTH, y = TOP + r * CELL_HEIGHT, rgb[3];
+    int x = LEFT + c * CELL_WIDTH, y = TOP + r * CELL_HEIGHT;
     if (!isfinite(v)) {
         base_buf_printf(out,
                         "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" fill=\"#f4f4f4\" stroke=\"#fff\"/>"
@@ -88,12 +117,12 @@ static void put_cell(base_buf *out, const svg_heat *h, int r, int c, double low,
         return;
     }
     double share = share_of(h, v, low, high);
-    colour_of(share, rgb);
+    int32_t rgb = study_colour(STUDY_VIRIDIS, share);
     base_buf_printf(out,
                     "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" fill=\"rgb(%d,%d,%d)\" stroke=\"#fff\"/>"
                     "<text text-anchor=\"middle\" fill=\"%s\" x=\"%d\" y=\"%d\">%.3g</text>\n",
-                    x, y, CELL_WIDTH, CELL_HEIGHT, rgb[0], rgb[1], rgb[2], share > 0.6 ? "#000" : "#fff",
-                    x + CELL_WIDTH / 2, y + 14, v);
+                    x, y, CELL_WIDTH, CELL_HEIGHT, rgb >> 16, rgb >> 8 & 255, rgb & 255, share > 0.6 ? "#000" : "#fff", x + CELL_WIDTH / 2,
+                    y + 14, v);
 }
 
 void svg_heat_put(base_buf *out, const svg_heat *h) {

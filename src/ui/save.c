@@ -150,6 +150,10 @@ static void put_value(FILE *file, const ui_app *app, const ui_source *source, in
 bool ui_save_csv(const ui_app *app, const char *path, base_err *err) {
     const ui_view *v = app->view_count ? &app->views[app->focus] : NULL;
     const ui_source *source = v ? v->source : NULL;
+    // Where a panel's rows stand for more, such as a line of cells, a source NAME-all has them.
+    char all[64];
+    snprintf(all, sizeof all, "%s-all", source ? source->name : "");
+    if (ui_source_find(all)) source = ui_source_find(all);
     base_out out;
     if (!source) return base_fail(err, "the panel %s shows no rows that could be saved", v ? v->title : "in focus");
     if (!may_write(path, ".csv", err) || !base_out_open(&out, path, err)) return false;

@@ -48,3 +48,31 @@ char *compress_step_text(const compress_step *s) {
     }
     return b.text;
 }
+
+char *compress_step_lua(const compress_step *s) {
+    if (compress_step_find(s->kind->name) != s->kind) return NULL;
+    base_buf b = {0};
+    bool any = false;
+    base_buf_printf(&b, "%s{", s->kind->name);
+    for (size_t i = 0; i < s->kind->arg_count; i++) {
+        const base_arg *a = &s->kind->args[i];
+        const base_value *v = &s->value[i];
+        if (!v->given) continue;
+        base_buf_printf(&b, "%s %s = ", any ? "," : "", a->name);
+        if (a->type == BASE_BOOL) {
+            base_buf_puts(&b, v->number != 0 ? "true" : "false");
+        } else if (a->type != BASE_TEXT) {
+            base_buf_printf(&b, "%.17g", v->number);
+        } else {
+            base_buf_puts(&b, "\"");
+            for (const char *c = v->text; *c; c++) {
+                if (*c == '"' || *c == '\\') base_buf_puts(&b, "\\");
+                base_buf_add(&b, c, 1);
+            }
+            base_buf_puts(&b, "\"");
+        }
+        any = true;
+    }
+    base_buf_puts(&b, any ? " }" : "}");
+    return b.text;
+}

@@ -50,7 +50,7 @@ static double operations_of(const model *m, const model_layer *l) {
     return model_ops[n->op].flops(n, model_graph_shape(m->graph, n->in[0]), model_graph_shape(m->graph, n->out[0])) / 2;
 }
 
-// All steps of an option, "; " between them; NULL when one of them is a recipe's own.
+// All steps of an option, ", " between them; NULL when one of them is a recipe's own.
 static char *lua_of(const study_option *o) {
     base_buf b = {0};
     for (int k = 0; k < o->step_count; k++) {
@@ -59,7 +59,7 @@ static char *lua_of(const study_option *o) {
             base_buf_free(&b);
             return NULL;
         }
-        base_buf_printf(&b, "%s%s", k ? "; " : "", one);
+        base_buf_printf(&b, "%s%s", k ? ", " : "", one);
         free(one);
     }
     return b.text;

@@ -459,8 +459,8 @@ static const ui_command commands[] = {
     {"choose-undo", "", "the choices as they were before the last change", on_undo, NULL, NULL},
     {"send", "", "give the choices to the recipe: each layer gets the steps of its option", on_send, NULL, NULL},
     {"colours", "[MAP]", "the next map of colours: viridis, diverging", on_colours, NULL, colour_offer},
-    {"log", "", "colours by the logarithm, or even", on_log, NULL, NULL},
-    {"sort", "", "layers in the order of the network, or the most sensitive first", on_sort, NULL, NULL},
+    {"log-scale", "", "colours by the logarithm, or even", on_log, NULL, NULL},
+    {"sort-layers", "", "layers in the order of the network, or the most sensitive first", on_sort, NULL, NULL},
     {"older-table", "", "the sensitivity table before this one, of this session or the history", on_older, NULL, NULL},
     {"newer-table", "", "the sensitivity table after this one", on_newer, NULL, NULL},
 };
@@ -469,7 +469,7 @@ static const ui_binding bindings[] = {
     {"Left", "cell-left", "heat", NULL}, {"h", "cell-left", "heat", NULL},      {"Right", "cell-right", "heat", NULL},
     {"l", "cell-right", "heat", NULL},   {"Space", "choose", "heat", "choose"}, {"Enter", "choose", "heat", NULL},
     {"t", "under", "heat", "threshold"}, {"b", "budget", "heat", "budget"},     {"w", "send", "heat", "to recipe"},
-    {"c", "colours", "heat", "colours"}, {"L", "log", "heat", "log"},           {"s", "sort", "heat", "sort"},
+    {"c", "colours", "heat", "colours"}, {"L", "log-scale", "heat", "log"},     {"s", "sort-layers", "heat", "sort"},
     {"x", "choose-none", "heat", NULL},  {"u", "choose-undo", "heat", NULL},    {"m", "sensitivity", "heat", "measure"},
     {"<", "older-table", "heat", NULL},  {">", "newer-table", "heat", NULL},
 };

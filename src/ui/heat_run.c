@@ -7,7 +7,6 @@
 #include "ui/heat_part.h"
 #include "ui/task.h"
 
-
 // ---- measuring ---------------------------------------------------------------------------------
 
 // Starts the recipe `sensitivity` while the recipe that is open, with its params, stays what it is.

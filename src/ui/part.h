@@ -64,7 +64,6 @@ const script_function *ui_functions(size_t *count);
 extern const ui_part ui_part_commands, ui_part_keys, ui_part_host;
 // The others, a file each.
 extern const ui_part ui_part_save;
-<<<<<<< HEAD
 extern const ui_part ui_part_resize;
 
 // Keys of the user's configuration, which count before all others.
@@ -73,6 +72,7 @@ bool ui_own_key_add(const char *key, const char *command, const char *context); 
 void ui_own_keys_clear(void);
 extern const ui_part ui_part_recipe;
 extern const ui_part ui_part_composer;
+extern const ui_part ui_part_heat; // sensitivity tables as a heat map
 
 // What parts offer each other.
 // This layer (its exact name) gets these steps, "quantize{ bits = 3 }, lowrank{ rank = 8 }", by a rule of its own
@@ -85,9 +85,6 @@ bool ui_run_recipe_text(ui_app *app, const char *name, const char *text, base_er
 void ui_recipe_settle(ui_app *app);                     // what changed since the last call becomes a step of undo
 bool ui_recipe_ready(const ui_app *app, base_err *err); // false: the text that is shown does not load
 void ui_recipe_ran(ui_app *app);                        // the recipe begins to run
-=======
-extern const ui_part ui_part_heat; // sensitivity tables as a heat map
->>>>>>> 1995cf5 (Sensitivity as a heat map: cells as they are measured, choices by hand, threshold and the exact allocator)
 
 // A part's own sources keep rows in its state: `ui_part_own(s, &ui_part_NAME)`.
 

@@ -16,7 +16,6 @@ static const ui_place core_places[] = {{"params", "Keys on params"},
 static const ui_part part_places = {.name = "places", .places = core_places};
 
 const ui_part *const ui_parts[] = {
-<<<<<<< HEAD
     &ui_part_own_keys, // config.c
     &ui_part_commands, // commands.c
     &ui_part_keys,     // keys.c
@@ -26,9 +25,7 @@ const ui_part *const ui_parts[] = {
     &ui_part_resize,   // resize.c
     &ui_part_recipe,   // recipe.c
     &ui_part_composer, // composer.c
-=======
-    &ui_part_commands, &ui_part_keys, &ui_part_host, &part_places, &ui_part_save, &ui_part_heat,
->>>>>>> 1995cf5 (Sensitivity as a heat map: cells as they are measured, choices by hand, threshold and the exact allocator)
+    &ui_part_heat,     // heat.c
 };
 const size_t ui_part_count = sizeof ui_parts / sizeof *ui_parts;
 _Static_assert(sizeof ui_parts / sizeof *ui_parts <= UI_MAX_PARTS, "UI_MAX_PARTS is too small");

@@ -353,6 +353,7 @@ static void soak(void **state) {
     }
     terminal_resize(s.t, 90, 30);
     terminal_type(s.t, "\033\033\033");
+    terminal_type(s.t, "1");
     for (int i = 0; i < 500 && !terminal_shows(s.t, " Layers"); i++) terminal_type(s.t, "\033");
     assert_true(terminal_shows(s.t, " Layers"));
     screen_quit(&s);

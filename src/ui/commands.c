@@ -93,19 +93,22 @@ ON(on_view) {
     ui_view_focus(app, i);
     return true;
 }
+static bool to_tab(ui_app *app, int tab) {
+    if (tab != app->tab) app->message[0] = 0; // it was said of another place
+    ui_tab_go(app, tab);
+    return true;
+}
 ON(on_tab) {
     int i = ui_tab_find(app, argument);
     if (i < 0) return base_fail(err, "there is no tab \"%s\"; there are %d", argument, app->tab_count);
-    ui_tab_go(app, i);
-    return true;
+    return to_tab(app, i);
 }
 OFFER(tab_offer) {
     (void)typed;
     for (int i = 0; i < app->tab_count; i++) ui_palette_offer(&app->palette, app->tabs[i].title, NULL);
 }
 static bool tab_step(ui_app *app, int direction) {
-    if (app->tab_count) ui_tab_go(app, (app->tab + direction + app->tab_count) % app->tab_count);
-    return true;
+    return !app->tab_count || to_tab(app, (app->tab + direction + app->tab_count) % app->tab_count);
 }
 ON(on_next_tab) {
     UNUSED;

@@ -65,6 +65,7 @@ extern const ui_part ui_part_commands, ui_part_keys, ui_part_host;
 // The others, a file each.
 extern const ui_part ui_part_save;
 extern const ui_part ui_part_resize;
+extern const ui_part ui_part_start;
 
 // Keys of the user's configuration, which count before all others.
 extern ui_part ui_part_own_keys;

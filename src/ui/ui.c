@@ -154,9 +154,10 @@ static bool app_open(ui_app *app, base_err *err) {
     ui_typing_load(app);
     open_theme(app);
     ui_session_restore(app);
+    bool runs = app->state.recipe[0] && ui_tab_find(app, "Run") == app->tab;
     if (!app->message[0])
-        ui_say(app, UI_NORMAL, "Enter runs %s. ? shows every key.",
-               app->state.recipe[0] ? app->state.recipe : "the recipe");
+        ui_say(app, UI_NORMAL, "%s%s%s? shows every key.", runs ? "Enter runs " : "", runs ? app->state.recipe : "",
+               runs ? ". " : "");
     return true;
 }
 

@@ -355,6 +355,8 @@ static void soak(void **state) {
     terminal_type(s.t, "\033\033\033");
     terminal_type(s.t, "1");
     for (int i = 0; i < 500 && !terminal_shows(s.t, " Layers"); i++) terminal_type(s.t, "\033");
+    terminal_type(s.t, ":tab Run\r:view layers\r");
+    if (!terminal_shows(s.t, " Layers")) print_message("%s", terminal_text(s.t));
     assert_true(terminal_shows(s.t, " Layers"));
     screen_quit(&s);
 }

@@ -1,0 +1,76 @@
+// Comparing screens with golden files, refreshed on purpose with GENERATE=1.
+#ifndef VISE_TESTS_GOLDEN_SCREENS_H
+#define VISE_TESTS_GOLDEN_SCREENS_H
+
+#include "screen_support.h"
+
+static inline void golden_compare(const char *name, const char *text) {
+    char *below = base_sprintf("tests/ui/golden/%s", name), *path = base_join(support_tree(), below);
+    if (getenv("GENERATE")) support_write(path, text, strlen(text));
+    size_t bytes;
+    char *expected = base_is_file(path) ? support_read(path, &bytes) : base_strdup("");
+    if (strcmp(expected, text) != 0) {
+        const char *a = expected, *b = text;
+        int line = 1;
+        while (*a && *a == *b) {
+            line += *a == '\n';
+            a++, b++;
+        }
+        print_message("%s", text);
+        fail_msg("%s differs from line %d on (GENERATE=1 writes it anew)", below, line);
+    }
+    free(expected);
+    free(path);
+    free(below);
+}
+
+// Without the title bar, which changes with each tab that is added (and has a test of its own).
+static inline const char *golden_below_title(const char *text) {
+    const char *line = strchr(text, '\n');
+    return line ? line + 1 : text;
+}
+
+static inline void golden_scene(base_buf *all, screen *s, const char *title) {
+    char *text = terminal_text(s->t);
+    base_buf_printf(all, "==== %s\n%s", title, golden_below_title(text));
+    free(text);
+}
+static inline void golden_looks(base_buf *all, screen *s, const char *title) {
+    char *looks = terminal_looks(s->t);
+    base_buf_printf(all, "==== %s\n%s", title, golden_below_title(looks));
+    free(looks);
+}
+
+// Plays `story` at three sizes in three colour modes and compares with PART-80x24.txt and PART-80x24.256.looks (.8,
+// .none) and so on; the letters must be the same whatever the colours when `same_letters`, else they are kept by mode.
+static inline void golden_play(const char *part, screen blank, bool same_letters,
+                               void (*story)(screen *s, base_buf *text, base_buf *looks)) {
+    static const int sizes[][2] = {{80, 24}, {120, 40}, {200, 60}};
+    static const struct {
+        const char *term, *name;
+        ui_colours colours;
+    } modes[] = {{"xterm-256color", "256", UI_COLOURS_AUTO},
+                 {"xterm", "8", UI_COLOURS_AUTO},
+                 {"xterm-256color", "none", UI_COLOURS_NONE}};
+    for (int i = 0; i < 9; i++) {
+        screen s = blank;
+        base_buf text = {0}, looks = {0};
+        char name[96];
+        int w = sizes[i / 3][0], h = sizes[i / 3][1];
+        s.options.colours = modes[i % 3].colours;
+        screen_open(&s, w, h, modes[i % 3].term, "C.UTF-8", false);
+        story(&s, &text, &looks);
+        screen_quit(&s);
+        if (same_letters)
+            snprintf(name, sizeof name, "%s-%dx%d.txt", part, w, h);
+        else
+            snprintf(name, sizeof name, "%s-%dx%d.%s.txt", part, w, h, modes[i % 3].name);
+        golden_compare(name, text.text);
+        snprintf(name, sizeof name, "%s-%dx%d.%s.looks", part, w, h, modes[i % 3].name);
+        golden_compare(name, looks.text);
+        base_buf_free(&text);
+        base_buf_free(&looks);
+    }
+}
+
+#endif

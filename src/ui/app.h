@@ -23,6 +23,7 @@ typedef struct ui_view {
     ui_slot slot;
     double order;
     uint32_t tabs;    // a bit a tab it stands on
+    int home_tab;     // the first it names
     int want_h;       // rows that the user gave it, 0: none
     ui_scroll scroll; // of its main widget
     ui_rect inside;   // of its panel, as last drawn

@@ -28,6 +28,9 @@ typedef struct ui_part {
     void (*event)(ui_app *app, void *own, const base_event *e); // of the job, after the state took it
     // A click into a panel that has the focus now, x and y within its inside; true: taken.
     bool (*click)(ui_app *app, void *own, ui_view *view, int x, int y);
+    // A file to wait for beside keys and events, -1: none; what to do when it can be read. The screen is drawn after.
+    int (*fd)(void *own);
+    void (*ready)(ui_app *app, void *own);
     // A title for the help page's keys of each context that this part's bindings name, NULL after the last.
     const ui_place *places;
     // What the next start is to find again, as a JSON value (NULL: nothing), and that value given back; it may be of
@@ -49,7 +52,11 @@ void *ui_part_own(const ui_state *s, const ui_part *part);
 void ui_parts_open(ui_app *app);
 void ui_parts_close(ui_app *app);
 void ui_parts_event(ui_app *app, const base_event *e);
-json_t *ui_parts_keep(const ui_app *app); // an object with a value a part
+enum { UI_PART_FDS = 4 };
+struct pollfd;
+int ui_parts_fds(const ui_app *app, struct pollfd *fds);               // up to UI_PART_FDS; how many; before each poll
+bool ui_parts_ready(ui_app *app, const struct pollfd *fds, int count); // after it; true: something came
+json_t *ui_parts_keep(const ui_app *app);                              // an object with a value a part
 void ui_parts_restore(ui_app *app, const json_t *kept);
 
 // Everything of all parts, in order; NULL after the last.
@@ -71,7 +78,7 @@ extern const ui_part ui_part_start;
 extern ui_part ui_part_own_keys;
 bool ui_own_key_add(const char *key, const char *command, const char *context); // false: too many
 void ui_own_keys_clear(void);
-extern const ui_part ui_part_recipe;
+extern const ui_part ui_part_recipe, ui_part_recipe_code, ui_part_recipe_file;
 extern const ui_part ui_part_composer;
 extern const ui_part ui_part_heat; // sensitivity tables as a heat map
 

@@ -1,6 +1,7 @@
 // The parts of the screen, and everything they add as one list.
 #include "ui/part.h"
 
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,6 +25,7 @@ const ui_part *const ui_parts[] = {
     &ui_part_save,     // cmd_save.c
     &ui_part_resize,   // resize.c
     &ui_part_recipe,   // recipe.c
+    &ui_part_recipe_code, &ui_part_recipe_file,
     &ui_part_composer, // composer.c
     &ui_part_heat,     // heat.c
     &ui_part_start,    // start.c
@@ -74,6 +76,28 @@ void ui_parts_restore(ui_app *app, const json_t *kept) {
         const json_t *one = json_object_get(kept, ui_parts[i]->name);
         if (one && ui_parts[i]->restore) ui_parts[i]->restore(app, app->state.part[i], one);
     }
+}
+
+int ui_parts_fds(const ui_app *app, struct pollfd *fds) {
+    int count = 0;
+    for (size_t i = 0; i < ui_part_count && count < UI_PART_FDS; i++) {
+        int fd = ui_parts[i]->fd ? ui_parts[i]->fd(app->state.part[i]) : -1;
+        if (fd >= 0) fds[count++] = (struct pollfd){.fd = fd, .events = POLLIN};
+    }
+    return count;
+}
+
+bool ui_parts_ready(ui_app *app, const struct pollfd *fds, int count) {
+    bool any = false;
+    for (int f = 0; f < count; f++)
+        for (size_t i = 0; fds[f].revents && i < ui_part_count; i++) {
+            const ui_part *p = ui_parts[i];
+            if (!p->fd || p->fd(app->state.part[i]) != fds[f].fd) continue;
+            p->ready(app, app->state.part[i]);
+            any = true;
+            break;
+        }
+    return any;
 }
 
 // The index-th of all parts' rows of one kind.

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 ui_recipe_own *ui_recipe_of(const ui_app *app) {
     return ui_part_own(&app->state, &ui_part_recipe);
@@ -33,6 +34,7 @@ int ui_recipe_error_line(const char *message, const char *path) {
 static void set_error(ui_recipe_own *own, const char *message, const char *path) {
     base_clean(own->error, sizeof own->error, message);
     own->error_line = ui_recipe_error_line(message, path);
+    own->jump = true;
 }
 
 static void drop_draft(ui_recipe_own *own) {
@@ -149,6 +151,17 @@ static void push(ui_snapshot *list, int *count, ui_snapshot s) {
     list[(*count)++] = s;
 }
 
+bool ui_recipe_is_shipped(const char *path) {
+    char *recipes = base_join(base_home(), "recipes"), *folder = base_dirname(path);
+    char *a = realpath(recipes, NULL), *b = realpath(folder, NULL);
+    bool shipped = a && b && strcmp(a, b) == 0;
+    free(a);
+    free(b);
+    free(recipes);
+    free(folder);
+    return shipped;
+}
+
 static void look_at_file(const ui_app *app, ui_recipe_own *own) {
     base_err ignored;
     size_t bytes;
@@ -156,18 +169,21 @@ static void look_at_file(const ui_app *app, ui_recipe_own *own) {
     char *text = base_is_file(path) ? base_read_file(path, 1 << 24, &bytes, &ignored) : NULL;
     own->changed = !text || strcmp(text, app->recipe->text) != 0;
     free(text);
-    char *recipes = base_join(base_home(), "recipes"), *folder = base_dirname(path);
-    char *a = realpath(recipes, NULL), *b = realpath(folder, NULL);
-    own->shipped = a && b && strcmp(a, b) == 0;
-    free(a);
-    free(b);
-    free(recipes);
-    free(folder);
+    own->shipped = ui_recipe_is_shipped(path);
 }
 
 void ui_recipe_settle(ui_app *app) {
     ui_recipe_own *own = ui_recipe_of(app);
-    if (!own || !app->recipe || same(app, &own->now)) return;
+    if (!own || !app->recipe) return;
+#ifndef __linux__ // nothing tells of saves: looked at whenever something is done
+    static bool looking;
+    if (!looking) {
+        looking = true;
+        ui_recipe_file_changed(app);
+        looking = false;
+    }
+#endif
+    if (same(app, &own->now)) return;
     bool text = !own->now.text || strcmp(own->now.text, app->recipe->text) || strcmp(own->now.path, app->recipe->path);
     if (own->now.text)
         push(own->undo, &own->undo_count, own->now);
@@ -178,6 +194,7 @@ void ui_recipe_settle(ui_app *app) {
     if (!text) return;
     drop_draft(own);
     look_at_file(app, own);
+    ui_recipe_watch(app);
 }
 
 // One step from one list to the other; both hold what was before and after.
@@ -194,6 +211,7 @@ static bool go(ui_app *app, ui_snapshot *from, int *from_count, ui_snapshot *to,
     --*from_count;
     drop_draft(own);
     look_at_file(app, own);
+    ui_recipe_watch(app);
     return true;
 }
 ON(on_undo) {
@@ -262,13 +280,22 @@ static void on_close(ui_app *app, void *state) {
     ui_recipe_own *own = state;
     (void)app;
     drop_draft(own);
+    ui_recipe_watch_end(own);
     for (int i = 0; i < own->undo_count; i++) snapshot_free(&own->undo[i]);
     for (int i = 0; i < own->redo_count; i++) snapshot_free(&own->redo[i]);
     snapshot_free(&own->now);
     free(own->running);
-    free(own->watched);
     free(own->paint);
     free(own->line);
+}
+
+static int on_fd(void *state) {
+    return ((ui_recipe_own *)state)->watch_fd;
+}
+static void on_ready(ui_app *app, void *state) {
+    char sink[4096]; // whose names do not matter: the file's stamp tells
+    while (read(((ui_recipe_own *)state)->watch_fd, sink, sizeof sink) > 0) {}
+    ui_recipe_file_changed(app);
 }
 
 static const ui_command commands[] = {
@@ -276,7 +303,7 @@ static const ui_command commands[] = {
     {"redo", "", "do again what was taken back", on_redo, NULL, NULL},
 };
 static const ui_binding bindings[] = {
-    {"u", "undo", "params", "undo"},
+    {"u", "undo", "params", NULL},
     {"C-r", "redo", "params", NULL},
 };
 
@@ -288,4 +315,6 @@ const ui_part ui_part_recipe = {.name = "recipe",
                                 .bytes = sizeof(ui_recipe_own),
                                 .open = on_open,
                                 .close = on_close,
-                                .event = on_event};
+                                .event = on_event,
+                                .fd = on_fd,
+                                .ready = on_ready};

@@ -16,6 +16,12 @@ typedef struct ui_snapshot {
     int count;
 } ui_snapshot;
 
+typedef struct ui_code_line { // a row of the source "code"
+    int64_t number;
+    char text[240]; // of the beginning
+    size_t from, to;
+} ui_code_line;
+
 typedef struct ui_recipe_own {
     ui_snapshot undo[UI_UNDO_STEPS], redo[UI_UNDO_STEPS], now; // now: as last looked at
     int undo_count, redo_count;
@@ -27,12 +33,14 @@ typedef struct ui_recipe_own {
     bool again;               // run when its file was saved
     char *watched;            // file whose saves are told of; NULL: none
     int watch_fd, watch_of;   // -1: none
-    char stamp[64];           // of the file as last read, where nothing tells of saves
+    char stamp[64];           // of the file as last looked at
     uint64_t version;         // counts the texts shown: what is made from one knows when it is old
+    bool jump;                // the cursor is to go to the line of the error
+    int shift;                // columns that the text is shifted to the left
     // Made from the text shown, by recipe_code.c.
-    uint64_t painted;
-    uint8_t *paint; // a ui_lua_kind a byte
-    size_t *line;   // where each begins
+    uint64_t painted; // version they were made from; 0: none yet
+    uint8_t *paint;   // a ui_lua_kind a byte
+    ui_code_line *line;
     int line_count;
 } ui_recipe_own;
 
@@ -50,12 +58,13 @@ bool ui_recipe_show(ui_app *app, const char *path, const char *text, base_err *e
 char *ui_recipe_with_values(const char *text, const base_param_row *params, int count);
 // The line that an error names as PATH:LINE:, 0: none.
 int ui_recipe_error_line(const char *message, const char *path);
+bool ui_recipe_is_shipped(const char *path);
 // A whole recipe with one rule, for the model and data at hand; caller frees.
 char *ui_recipe_fresh(const ui_app *app);
 
-// recipe_file.c
-extern const ui_command ui_recipe_file_commands[];
-void ui_recipe_watch(ui_app *app); // the file of the recipe shown, from now on
+// recipe_file.c: in the user's editor, written to files, read again when they are saved
+bool ui_recipe_file_changed(ui_app *app); // when the file watched was saved it is read; true: it was
+void ui_recipe_watch(ui_app *app);        // the file of the recipe shown, from now on
 void ui_recipe_watch_end(ui_recipe_own *own);
 
 #endif

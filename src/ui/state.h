@@ -42,7 +42,7 @@ typedef struct ui_recipe_name {
 
 enum { UI_LOG_LINES = 2000 };
 
-enum { UI_MAX_PARTS = 16 }; // of the screen, see part.h
+enum { UI_MAX_PARTS = 32 }; // of the screen, see part.h
 
 typedef enum ui_job_kind { UI_IDLE, UI_INSPECTING, UI_RUNNING } ui_job_kind;
 

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/ioctl.h>
+#include <sys/wait.h>
 #include <term.h>
 #include <termios.h>
 #include <unistd.h>
@@ -149,6 +150,32 @@ void ui_term_suspend(bool group) {
     got_stop = 0;
     got_resize = 1;
     ui_term_forget();
+}
+
+// Stopped together with the program we gave the terminal to.
+static void stop_too(pid_t child) {
+    struct sigaction ours, other = {.sa_handler = SIG_DFL};
+    sigaction(SIGTSTP, &other, &ours);
+    raise(SIGTSTP);
+    sigaction(SIGTSTP, &ours, NULL);
+    kill(child, SIGCONT);
+}
+
+int ui_term_run(const char *command, const char *file) {
+    int status = 0;
+    endwin();
+    pid_t child = fork();
+    if (child == 0) {
+        signal(SIGPIPE, SIG_DFL);
+        execl("/bin/sh", "sh", "-c", command, "sh", file, (char *)NULL);
+        _exit(127);
+    }
+    while (child > 0 && (waitpid(child, &status, WUNTRACED) < 0 ? errno == EINTR : WIFSTOPPED(status)))
+        if (WIFSTOPPED(status)) stop_too(child);
+    got_stop = got_interrupt = 0; // they were the other program's
+    got_resize = 1;
+    ui_term_forget();
+    return child > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : 128;
 }
 
 // ---- start and end -----------------------------------------------------------------------------

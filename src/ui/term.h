@@ -62,6 +62,8 @@ int ui_term_end_signal(void); // SIGTERM or SIGHUP when UI_SIGNAL_END came
 void *ui_term_guard(void);
 void ui_term_unguard(void *guard);
 void ui_term_suspend(bool group); // give the terminal back and stop; returns when continued
+// Give the terminal to `command` run by sh with `file` as its $1, until it ends; its exit status.
+int ui_term_run(const char *command, const char *file);
 // After a frame: tell a program that drives us that the screen is up to date (an OSC that terminals ignore).
 void ui_term_mark(void);
 

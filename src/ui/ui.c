@@ -99,13 +99,14 @@ static void draw_if_due(ui_app *app) {
 }
 
 static void loop(ui_app *app) {
-    struct pollfd fds[4] = {{.fd = STDIN_FILENO, .events = POLLIN},
-                            {.fd = session_queue_fd(app->queue), .events = POLLIN},
-                            {.fd = ui_term_wake_fd(), .events = POLLIN},
-                            {.fd = ui_tasks_fd(app), .events = POLLIN}};
+    struct pollfd fds[4 + UI_PART_FDS] = {{.fd = STDIN_FILENO, .events = POLLIN},
+                                          {.fd = session_queue_fd(app->queue), .events = POLLIN},
+                                          {.fd = ui_term_wake_fd(), .events = POLLIN},
+                                          {.fd = ui_tasks_fd(app), .events = POLLIN}};
     app->dirty = true;
     while (!app->quit) {
-        int ready = poll(fds, 4, sleep_ms(app));
+        int parts = ui_parts_fds(app, fds + 4);
+        int ready = poll(fds, 4 + (nfds_t)parts, sleep_ms(app));
         if (ready < 0 && errno != EINTR) break;
         if (ready == 0 && app->state.job != UI_IDLE) app->dirty = true;
         if (ready > 0 && ui_term_gone(fds[0].revents)) {
@@ -116,6 +117,7 @@ static void loop(ui_app *app) {
         take_keys(app);
         if (ui_events_drain(app)) app->dirty = true;
         if (ui_tasks_drain(app)) app->dirty = true;
+        if (ready > 0 && ui_parts_ready(app, fds + 4, parts)) app->dirty = true;
         if (!app->dirty) ui_player_step(app);
         draw_if_due(app);
         // Everything pressed and everything that came is on the screen.

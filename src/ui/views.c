@@ -62,9 +62,11 @@ static void place_on_tabs(ui_app *app, ui_view *v) {
         while (n > 0 && at[n - 1] == ' ') n--;
         snprintf(raw, sizeof raw, "%.*s", (int)(n < 23 ? n : 23), at);
         base_clean(title, sizeof title, raw);
-        if (title[0]) v->tabs |= 1u << tab_add(app, title);
+        int tab = title[0] ? tab_add(app, title) : -1;
+        if (tab >= 0 && !v->tabs) v->home_tab = tab;
+        if (tab >= 0) v->tabs |= 1u << tab;
     }
-    if (!v->tabs) v->tabs = 1u << tab_add(app, "Run");
+    if (!v->tabs) v->tabs = 1u << (v->home_tab = tab_add(app, "Run"));
 }
 
 // Tabs in the order of their first views. The tab that was shown stays, else Run.
@@ -94,8 +96,12 @@ void ui_tab_go(ui_app *app, int tab) {
     app->tabs[app->tab].focus = app->view_count ? app->focus : -1;
     app->tab = tab;
     int focus = app->tabs[tab].focus;
-    if (focus < 0 || focus >= app->view_count || !ui_view_here(app, focus))
-        for (focus = 0; focus + 1 < app->view_count && !ui_view_here(app, focus);) focus++;
+    if (focus < 0 || focus >= app->view_count || !ui_view_here(app, focus)) {
+        // The first that is at home here; a guest of another tab when there is none.
+        for (focus = 0; focus < app->view_count && app->views[focus].home_tab != tab;) focus++;
+        if (focus == app->view_count)
+            for (focus = 0; focus + 1 < app->view_count && !ui_view_here(app, focus);) focus++;
+    }
     app->focus = focus;
 }
 

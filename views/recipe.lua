@@ -1,0 +1,14 @@
+-- Recipe: the text of the recipe that Enter runs, with its error at its line. e edits it in your own editor.
+
+local view = { title = "Recipe", tab = "Recipe", order = 50, column = "left", priority = 9, weight = 3, min_width = 46,
+  min_height = 6,
+  help = "The recipe that Enter runs. e opens it in $VISUAL or $EDITOR (a shipped recipe: a copy of it), A runs it "
+    .. "whenever its file is saved, w writes it to a file; u takes back a change of the recipe or its params." }
+
+function view.draw()
+  local state, again = ui.recipe("state"), ui.recipe("on_save")
+  ui.note(ui.recipe("file") .. "  " .. state .. (again ~= "" and "  " .. again or ""))
+  ui.code()
+end
+
+return view

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ui/part.h"
+#include "ui/layers.h"
 
 // ---- moving ------------------------------------------------------------------------------------
 
@@ -131,7 +131,7 @@ ON(on_layer) {
             ui_scroll_to(&app->views[v].scroll, i);
             return true;
         }
-        return base_fail(err, "no panel shows layers");
+        return ui_layers_go(app, i, err);
     }
     return base_fail(err, "the model has no layer \"%s\"", argument);
 }
@@ -442,6 +442,8 @@ ON(on_back) {
     UNUSED;
     if (app->popup != UI_NO_POPUP)
         app->popup = UI_NO_POPUP;
+    else if (ui_layers_back(app))
+        return true;
     else if (app->state.job == UI_RUNNING)
         return on_stop(app, argument, err);
     else if (app->search) {

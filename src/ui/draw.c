@@ -94,14 +94,18 @@ static void draw_keys(ui_app *app) {
         return;
     }
     const ui_binding *b;
+    const ui_binding *help = alone ? NULL : ui_binding_find("?", NULL);
+    // The way to all the others keeps its place whatever the panel has to say.
+    ui_area room = help && help->hint ? ui_sub(a, 0, 0, a.r.w - base_columns(help->hint) - 3, 1) : a;
     for (int pass = 0; pass < 3; pass++)
         for (size_t i = 0; (b = ui_binding_at(i)); i++) {
             if (!b->hint) continue;
             bool mine = pass == 0   ? running && !alone && b->context && strcmp(b->context, "running") == 0
                         : pass == 1 ? b->context && ui_context_has(app, b->context)
                                     : !b->context && !alone && !(running && strcmp(b->command, "run") == 0);
-            if (mine && (pass == 0 || ui_binding_here(app, b->key) == b)) x = draw_hint(a, x, b);
+            if (mine && b != help && (pass == 0 || ui_binding_here(app, b->key) == b)) x = draw_hint(room, x, b);
         }
+    if (help && help->hint) draw_hint(a, x, help);
 }
 
 // What the job does, at the right of the status line; returns its width.

@@ -209,7 +209,7 @@ ui_look ui_host_look(ui_app *app, const char *widget, const ui_source *source) {
                      app->dots};
 }
 
-static bool read_column(script_call *c, int item, const ui_source *source, ui_column *col, base_err *err) {
+bool ui_host_column(script_call *c, int item, const ui_source *source, ui_column *col, base_err *err) {
     const char *name = script_list_text(c, 0, "columns", item, "field");
     const char *with = script_list_text(c, 0, "columns", item, "with");
     const char *title = script_list_text(c, 0, "columns", item, "title");
@@ -243,7 +243,7 @@ HOST(h_table) {
     if (count < 1 || count > UI_MAX_COLUMNS)
         return base_fail(err, "a table has 1 to %d columns, not %d", UI_MAX_COLUMNS, count);
     for (int i = 0; i < count; i++)
-        if (!read_column(c, i + 1, source, &columns[i], err)) return false;
+        if (!ui_host_column(c, i + 1, source, &columns[i], err)) return false;
     const char *empty = script_field_text(c, 0, "empty");
     ui_look look = ui_host_look(app, "table", source);
     if (look.scroll->follows && app->state.current >= 0 && strcmp(source->name, "layers") == 0)
@@ -371,12 +371,17 @@ HOST(h_format) {
     return true;
 }
 
-// ui.cursor(): the row of the panel's main widget, from 1; 0 when it has none.
+// ui.cursor(): the row of the panel's main widget, from 1; 0 when it has none. Of layers as a tree: the layer's row in
+// `layers` (0: a module), then the line in `tree`.
 HOST(h_cursor) {
     APP;
     (void)err;
     const ui_view *v = app->drawing ? app->drawing : app->view_count ? &app->views[app->focus] : NULL;
-    script_push_number(c, v && v->scroll.count > 0 ? v->scroll.cursor + 1 : 0);
+    double line = v && v->scroll.count > 0 ? v->scroll.cursor + 1 : 0, row = line;
+    const base_field *f = v && v->source ? ui_source_field(v->source, "source") : NULL;
+    if (f) row = line > 0 && ui_source_number(v->source, &app->state, (int)line - 1, f, &row) ? row + 1 : 0;
+    script_push_number(c, row);
+    script_push_number(c, line);
     return true;
 }
 
@@ -468,7 +473,8 @@ static const script_function functions[] = {
     {"count", "(source) number of rows", h_count},
     {"value", "(source, row, field) a value, or nil", h_value},
     {"format", "(number, as) text with its unit", h_format},
-    {"cursor", "() row of the panel's cursor, from 1", h_cursor},
+    {"cursor", "() row of the panel's cursor, from 1; of ui.layers 0 on a module, and its line in the source tree",
+     h_cursor},
     {"mark", "(run) the run's mark in charts", h_mark},
     {"glyph", "(state) the glyph of a layer's state", h_glyph},
     {"run", "(name) what the job is doing: state phase done of eta elapsed layer finished recipe model data ...",

@@ -18,6 +18,8 @@ bool ui_host_style(const char *name, ui_style *style, base_err *err);
 bool ui_host_align(const char *name, ui_align *align, base_err *err);
 bool ui_host_as(const char *name, ui_as otherwise, ui_as *as, base_err *err);
 bool ui_host_source(const char *name, const ui_source **source, base_err *err);
+// Column `item` (from 1) of the list `columns` of a table argument.
+bool ui_host_column(script_call *c, int item, const ui_source *source, ui_column *col, base_err *err);
 bool ui_host_field(const ui_source *source, const char *name, const base_field **f, base_err *err);
 
 #endif

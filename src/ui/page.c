@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ui/app.h"
+#include "ui/layers.h"
 
 void ui_page_clear(ui_page *p) {
     for (int i = 0; i < p->count; i++) free(p->line[i].text);
@@ -203,7 +203,8 @@ static void topic_here(ui_app *app) {
     const ui_view *v = &app->views[app->focus];
     int row = v->scroll.cursor;
     const char *name = v->source ? v->source->name : "", *text = "";
-    if (strcmp(name, "layers") == 0 && row < s->layer_count) text = s->layers[row].row.steps;
+    if (strcmp(name, "tree") == 0) row = ui_layer_here(app), name = "layers";
+    if (strcmp(name, "layers") == 0 && row >= 0 && row < s->layer_count) text = s->layers[row].row.steps;
     if (strcmp(name, "params") == 0 && row < s->param_count) text = s->params[row].text;
     ui_page found = {.width = 80};
     pages_in(&found, text, false, false);

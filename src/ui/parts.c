@@ -1,5 +1,5 @@
 // The parts of the screen, and everything they add as one list.
-#include "ui/part.h"
+#include "ui/layers.h"
 
 #include <poll.h>
 #include <stdlib.h>
@@ -23,6 +23,7 @@ const ui_part *const ui_parts[] = {
     &ui_part_host,     // host.c
     &part_places,      // above
     &ui_part_save,     // cmd_save.c
+    &ui_part_layers,   // layers.c
     &ui_part_resize,   // resize.c
     &ui_part_recipe,   // recipe.c
     &ui_part_recipe_code, &ui_part_recipe_file,

@@ -154,6 +154,7 @@ bool ui_save_csv(const ui_app *app, const char *path, base_err *err) {
     char all[64];
     snprintf(all, sizeof all, "%s-all", source ? source->name : "");
     if (ui_source_find(all)) source = ui_source_find(all);
+    if (source && strcmp(source->name, "tree") == 0) source = ui_source_find("layers"); // all of them, none folded away
     base_out out;
     if (!source) return base_fail(err, "the panel %s shows no rows that could be saved", v ? v->title : "in focus");
     if (!may_write(path, ".csv", err) || !base_out_open(&out, path, err)) return false;

@@ -137,6 +137,7 @@ void ui_state_begin(ui_state *s, double now) {
         l->state = UI_WAITING;
         unmeasured(&l->row);
     }
+    s->changes++;
     s->began = now;
     s->current = -1;
     s->finished = 0;
@@ -304,5 +305,6 @@ static const event_function on_event[BASE_EV_KINDS] = {
 
 void ui_state_event(ui_state *s, const base_event *e, double now) {
     s->job_time = e->time;
+    if (e->layer || e->kind == BASE_EV_RUN_END) s->changes++;
     if ((int)e->kind >= 0 && e->kind < BASE_EV_KINDS && on_event[e->kind]) on_event[e->kind](s, e, now);
 }

@@ -49,8 +49,9 @@ typedef enum ui_job_kind { UI_IDLE, UI_INSPECTING, UI_RUNNING } ui_job_kind;
 typedef struct ui_state {
     ui_layer *layers;
     int layer_count, layer_capacity;
-    int current;  // layer being worked on, -1
-    int finished; // layers done in this run
+    int current;     // layer being worked on, -1
+    int finished;    // layers done in this run
+    int64_t changes; // of layers, so that what is made from them is made anew
     ui_run *runs;
     int run_count;
     ui_log_line *log; // oldest first
@@ -91,6 +92,7 @@ typedef struct ui_source {
     int (*count)(const ui_state *s);
     const void *(*rows)(const ui_state *s);
     const char *key; // the field that search looks in
+    bool of_layers;  // rows start with a base_layer_row: its fields come before `fields`
 } ui_source;
 const ui_source *ui_source_find(const char *name); // core's, then those of the parts
 const ui_source *ui_source_at(size_t index);       // NULL after the last

@@ -66,6 +66,12 @@ static void draw_bar(ui_area a, int x, int y, int width, const ui_look *look, co
     ui_bar_draw(a, x, y, width, ramp(place), place, ui_fraction(more, c->low, c->high));
 }
 
+// What search looks at when the column shows it: its own text, or of a label the whole name.
+static const char *searched(const ui_look *look, const ui_source *source, int row, const ui_column *c) {
+    if (!source->key || (strcmp(c->field->name, source->key) != 0 && strcmp(c->field->name, "label") != 0)) return NULL;
+    return ui_source_text(source, look->state, row, ui_source_field(source, source->key));
+}
+
 static void draw_cell(ui_area a, int x, int y, int width, const ui_look *look, const ui_source *source, int row,
                       const ui_column *c) {
     double number;
@@ -74,7 +80,8 @@ static void draw_cell(ui_area a, int x, int y, int width, const ui_look *look, c
         draw_bar(a, x, y, width, look, source, row, c);
     } else if (c->field->type == BASE_F_TEXT) {
         const char *s = ui_source_text(source, look->state, row, c->field);
-        bool hit = source->key && strcmp(c->field->name, source->key) == 0 && ui_search_hit(look->search, s);
+        const char *found = searched(look, source, row, c);
+        bool hit = found && ui_search_hit(look->search, found);
         ui_fit(a, x, y, width, c->align, hit ? UI_FOUND : UI_NORMAL, s ? s : "");
     } else if (ui_source_number(source, look->state, row, c->field, &number)) {
         if (c->as == UI_AS_STATE) {

@@ -276,8 +276,8 @@ static void stopping(void **state) {
     terminal_type(s.t, "\033");
     for (int i = 0; i < 2000 && !terminal_shows(s.t, "Stopped after"); i++) terminal_sync(s.t);
     assert_true(terminal_shows(s.t, "4 finished layers are kept"));
-    assert_true(terminal_shows(s.t, "\xe2\x9c\x93 stage3.conv")); // done
-    assert_true(terminal_shows(s.t, "\xe2\x97\x8c head.out"));    // left over
+    assert_true(terminal_shows(s.t, "\xe2\x9c\x93   stage3.conv")); // done
+    assert_true(terminal_shows(s.t, "\xe2\x97\x8c     out"));    // left over
     screen_quit(&s);
 }
 

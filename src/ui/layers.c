@@ -610,11 +610,6 @@ static void restore(ui_app *app, void *own, const json_t *kept) {
     l->stale = true;
 }
 
-static void on_open(ui_app *app, void *own) {
-    (void)app;
-    ((ui_layers *)own)->stale = true;
-}
-
 static void on_close(ui_app *app, void *own) {
     ui_layers *l = own;
     (void)app;
@@ -637,8 +632,7 @@ static const ui_command commands[] = {
      NULL},
     {"unfold-or-right", "", "unfold the module, or go to the panel on the right", on_unfold_right, NULL, NULL},
     {"tree", "", "layers as a tree of modules, or as a list", on_tree, NULL, NULL},
-    {"sort", "[COLUMN] [up|down]", "sort layers by a column; nothing: the order of the walk", on_sort, NULL,
-     sort_offer},
+    {"sort", "[COLUMN WAY]", "sort layers by a column, up or down; nothing: by the walk", on_sort, NULL, sort_offer},
     {"sort-next", "", "sort layers by the next column", on_sort_next, NULL, NULL},
     {"sort-turn", "", "turn the direction of the sort", on_sort_turn, NULL, NULL},
     {"filter", "[PATTERN]", "show only layers whose name matches; !PATTERN those that do not; nothing: all", on_filter,
@@ -671,7 +665,7 @@ static const script_function functions[] = {
      h_layers},
     {"shown", "() layers that pass the filter, marked ones, and the filter or nil", h_shown},
 };
-static const base_field fields[] = {
+static const base_field extra[] = {
     {"state", "", "waiting, working, done, left as it was, broken", BASE_F_INT, offsetof(ui_tree_row, layer.state),
      sizeof(int64_t)},
     {"label", "", "as it stands in the tree", BASE_F_TEXT, offsetof(ui_tree_row, label),
@@ -684,14 +678,24 @@ static const base_field fields[] = {
     {"finished", "", "finished layers in it", BASE_F_INT, offsetof(ui_tree_row, finished), sizeof(int64_t)},
     {"marked", "", "1: marked, or all layers in it are", BASE_F_INT, offsetof(ui_tree_row, marked), sizeof(int64_t)},
 };
-static const ui_source sources[] = {{.name = "tree",
-                                     .fields = fields,
-                                     .field_count = sizeof fields / sizeof *fields,
-                                     .stride = sizeof(ui_tree_row),
-                                     .count = tree_count,
-                                     .rows = tree_rows,
-                                     .key = "name",
-                                     .of_layers = true}};
+// Fields of layers, then those: one list, made when the screen opens.
+static base_field fields[64];
+static ui_source sources[] = {{.name = "tree",
+                               .fields = fields,
+                               .stride = sizeof(ui_tree_row),
+                               .count = tree_count,
+                               .rows = tree_rows,
+                               .key = "name"}};
+
+static void on_open(ui_app *app, void *own) {
+    size_t count = sizeof extra / sizeof *extra;
+    (void)app;
+    BASE_CHECK(base_layer_field_count + count <= sizeof fields / sizeof *fields);
+    memcpy(fields, base_layer_fields, base_layer_field_count * sizeof *fields);
+    memcpy(fields + base_layer_field_count, extra, sizeof extra);
+    sources[0].field_count = base_layer_field_count + count;
+    ((ui_layers *)own)->stale = true;
+}
 static const ui_place places[] = {{"layers", "Keys on layers"}, {NULL, NULL}};
 
 const ui_part ui_part_layers = {.name = "layers",

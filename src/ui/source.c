@@ -94,11 +94,11 @@ static const void *recipe_rows(const ui_state *s) {
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 static const ui_source sources[] = {
-    {"layers", layer_extra, COUNT(layer_extra), sizeof(ui_layer), layer_count, layer_rows, "name", true},
-    {"runs", run_fields, COUNT(run_fields), sizeof(ui_run), run_count, run_rows, "recipe", false},
-    {"log", log_fields, COUNT(log_fields), sizeof(ui_log_line), log_count, log_rows, "text", false},
-    {"params", param_fields, COUNT(param_fields), sizeof(base_param_row), param_count, param_rows, "name", false},
-    {"recipes", recipe_fields, COUNT(recipe_fields), sizeof(ui_recipe_name), recipe_count, recipe_rows, "name", false},
+    {"layers", NULL, 0, sizeof(ui_layer), layer_count, layer_rows, "name"}, // base_layer_fields, then layer_extra
+    {"runs", run_fields, COUNT(run_fields), sizeof(ui_run), run_count, run_rows, "recipe"},
+    {"log", log_fields, COUNT(log_fields), sizeof(ui_log_line), log_count, log_rows, "text"},
+    {"params", param_fields, COUNT(param_fields), sizeof(base_param_row), param_count, param_rows, "name"},
+    {"recipes", recipe_fields, COUNT(recipe_fields), sizeof(ui_recipe_name), recipe_count, recipe_rows, "name"},
 };
 
 const ui_source *ui_source_at(size_t index) {
@@ -119,13 +119,15 @@ static const base_field *field_in(const base_field *fields, size_t count, const 
 }
 
 const base_field *ui_source_field(const ui_source *source, const char *name) {
-    const base_field *f = source->of_layers ? field_in(base_layer_fields, base_layer_field_count, name) : NULL;
-    return f ? f : field_in(source->fields, source->field_count, name);
+    if (source->fields) return field_in(source->fields, source->field_count, name);
+    const base_field *f = field_in(base_layer_fields, base_layer_field_count, name);
+    return f ? f : field_in(layer_extra, COUNT(layer_extra), name);
 }
 
 const base_field *ui_source_field_at(const ui_source *source, int index) {
-    size_t i = (size_t)index, layers = source->of_layers ? base_layer_field_count : 0;
-    return i < layers ? &base_layer_fields[i] : i - layers < source->field_count ? &source->fields[i - layers] : NULL;
+    size_t i = (size_t)index, layers = base_layer_field_count;
+    if (source->fields) return i < source->field_count ? &source->fields[i] : NULL;
+    return i < layers ? &base_layer_fields[i] : i - layers < COUNT(layer_extra) ? &layer_extra[i - layers] : NULL;
 }
 
 static const char *row_at(const ui_source *source, const ui_state *s, int row) {

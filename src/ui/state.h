@@ -92,7 +92,6 @@ typedef struct ui_source {
     int (*count)(const ui_state *s);
     const void *(*rows)(const ui_state *s);
     const char *key; // the field that search looks in
-    bool of_layers;  // rows start with a base_layer_row: its fields come before `fields`
 } ui_source;
 const ui_source *ui_source_find(const char *name); // core's, then those of the parts
 const ui_source *ui_source_at(size_t index);       // NULL after the last

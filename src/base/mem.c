@@ -92,7 +92,7 @@ static size_t physical_bytes(void) {
 // Mappings that were freed and wait for their next use. The kernel clears fresh pages several times slower than memset
 // clears old ones, and a layer asks for what the layer before it gave back.
 enum { SPARE_MOST = 16 };
-static const size_t spare_bytes = (size_t)256 << 20;
+static const size_t most_spare_bytes = (size_t)512 << 20;
 static struct {
     pthread_mutex_t lock;
     void *block[SPARE_MOST]; // the longest kept is first
@@ -108,6 +108,7 @@ static void spare_remove(int i) {
 }
 
 static void put_block(void *block, size_t mapped) {
+    size_t spare_bytes = physical_bytes() / 16 < most_spare_bytes ? physical_bytes() / 16 : most_spare_bytes;
     if (mapped > spare_bytes) {
         munmap(block, mapped);
         return;
@@ -123,13 +124,13 @@ static void put_block(void *block, size_t mapped) {
     pthread_mutex_unlock(&spare.lock);
 }
 
-// The smallest that holds `whole` bytes and is at most a quarter longer, cleared.
+// The smallest that holds `whole` bytes and is at most twice as long, cleared.
 static void *take_block(size_t whole, size_t *mapped) {
     int best = -1;
     void *block = NULL;
     pthread_mutex_lock(&spare.lock);
     for (int i = 0; i < spare.count; i++)
-        if (spare.mapped[i] >= whole && spare.mapped[i] - whole <= whole / 4 &&
+        if (spare.mapped[i] >= whole && spare.mapped[i] - whole <= whole &&
             (best < 0 || spare.mapped[i] < spare.mapped[best]))
             best = i;
     if (best >= 0) {

@@ -64,6 +64,8 @@ char *base_strndup(const char *s, size_t n);
 char *base_sprintf(const char *fmt, ...) BASE_PRINTF(1, 2);
 // Weights, activations, datasets: 64-byte aligned, zeroed; NULL and an error naming `what` when refused.
 void *base_big_alloc(size_t count, size_t size, const char *what, base_err *err) BASE_MUST_USE;
+// The same without the zeros, for what is written whole at once.
+void *base_big_room(size_t count, size_t size, const char *what, base_err *err) BASE_MUST_USE;
 void base_big_free(void *p);
 // Bytes now held through base_big_alloc, and the most since the last reset (the figure runs report).
 size_t base_big_now(void);

@@ -124,7 +124,7 @@ static void put_block(void *block, size_t mapped) {
     pthread_mutex_unlock(&spare.lock);
 }
 
-// The smallest that holds `whole` bytes and is at most twice as long, cleared.
+// The smallest that holds `whole` bytes and is at most twice as long.
 static void *take_block(size_t whole, size_t *mapped) {
     int best = -1;
     void *block = NULL;
@@ -139,19 +139,19 @@ static void *take_block(size_t whole, size_t *mapped) {
         spare_remove(best);
     }
     pthread_mutex_unlock(&spare.lock);
-    if (block) memset(block, 0, whole);
     return block;
 }
 
-static void *get_block(size_t whole, size_t *mapped) {
+static void *get_block(size_t whole, bool clear, size_t *mapped) {
     *mapped = 0;
     if (whole < BIG_MAP_FROM) {
         void *p = NULL;
         if (posix_memalign(&p, BIG_ALIGN, whole) != 0) return NULL;
-        memset(p, 0, whole);
+        if (clear) memset(p, 0, whole);
         return p;
     }
     void *p = take_block(whole, mapped);
+    if (p && clear) memset(p, 0, whole);
     if (p) return p;
     p = mmap(NULL, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p == MAP_FAILED) return NULL;
@@ -162,7 +162,7 @@ static void *get_block(size_t whole, size_t *mapped) {
     return p;
 }
 
-void *base_big_alloc(size_t count, size_t size, const char *what, base_err *err) {
+static void *big_alloc(size_t count, size_t size, bool clear, const char *what, base_err *err) {
     size_t bytes;
     if (!base_mul(count, size, &bytes) || bytes > SIZE_MAX / 2) {
         base_fail(err, "%s needs %zu x %zu bytes, more than can be addressed", what, count, size);
@@ -177,7 +177,7 @@ void *base_big_alloc(size_t count, size_t size, const char *what, base_err *err)
         return NULL;
     }
     size_t mapped;
-    uint8_t *block = get_block(bytes + BIG_ALIGN, &mapped);
+    uint8_t *block = get_block(bytes + BIG_ALIGN, clear, &mapped);
     if (!block) {
         base_fail(err, "out of memory: %s needs %s", what, base_bytes_text(text, (double)bytes));
         return NULL;
@@ -186,6 +186,14 @@ void *base_big_alloc(size_t count, size_t size, const char *what, base_err *err)
     size_t now = atomic_fetch_add(&big_now, bytes) + bytes, peak = atomic_load(&big_peak);
     while (now > peak && !atomic_compare_exchange_weak(&big_peak, &peak, now)) {}
     return block + BIG_ALIGN;
+}
+
+void *base_big_alloc(size_t count, size_t size, const char *what, base_err *err) {
+    return big_alloc(count, size, true, what, err);
+}
+
+void *base_big_room(size_t count, size_t size, const char *what, base_err *err) {
+    return big_alloc(count, size, false, what, err);
 }
 
 void base_big_free(void *p) {

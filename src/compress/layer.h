@@ -81,6 +81,8 @@ term *term_new(const term_kind *kind, int64_t rows, int64_t cols); // stored = r
 void term_free(term *t);
 // Room for blob `index`; the term owns it. NULL with err when memory is out.
 void *term_blob_new(term *t, int index, num_dtype dtype, int64_t count, base_err *err) BASE_MUST_USE;
+// The same, not zeroed.
+void *term_blob_room(term *t, int index, num_dtype dtype, int64_t count, base_err *err) BASE_MUST_USE;
 int64_t term_bytes(const term *t); // of all blobs, children included
 bool term_decode(const term *t, float *out, base_err *err) BASE_MUST_USE;
 bool terms_decode(term *const *terms, int count, int64_t rows, int64_t cols, float *out, base_err *err) BASE_MUST_USE;

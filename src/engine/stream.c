@@ -65,7 +65,7 @@ size_t stream_at(const engine_stream *s, int value, int64_t block) {
 
 static bool hold(engine_stream *s, int value, base_err *err) {
     s->value_count[value] = whole_count(s, value);
-    s->value[value] = base_big_alloc(s->value_count[value], sizeof(float), "activations of the samples", err);
+    s->value[value] = base_big_room(s->value_count[value], sizeof(float), "activations of the samples", err);
     return s->value[value];
 }
 

@@ -53,7 +53,7 @@ static bool take_up(engine_stream *s, int node, const char key[33], base_job *jo
     const char *at = data;
     for (int i = 0; ok && i < n; i++) {
         size_t count = stream_at(s, value[i], s->block_count);
-        s->value[value[i]] = base_big_alloc(count, sizeof(float), "activations of the samples", err);
+        s->value[value[i]] = base_big_room(count, sizeof(float), "activations of the samples", err);
         ok = s->value[value[i]] != NULL;
         if (!ok) break;
         s->value_count[value[i]] = count;

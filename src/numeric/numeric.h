@@ -106,6 +106,11 @@ bool num_all_finite(const float *x, size_t count);
 double num_dot(const float *x, const float *y, size_t count); // accumulated in double, blocked
 double num_sum_squares(const float *x, size_t count);
 double num_diff_squares(const float *x, const float *y, size_t count); // sum (x-y)^2
+int64_t num_count_ones(const uint8_t *x, int64_t n);                   // of bytes that are 0 or 1
+// The values whose byte is 1, moved together; there are `kept` of them (or more: the first go).
+void num_compact(const float *x, const uint8_t *keep, int64_t n, float *out, int64_t kept);
+// The bits of |x| of rank k (from 0) among n, and how many are less. NaN ranks above everything.
+uint32_t num_kth_magnitude(const float *x, int64_t n, int64_t k, int64_t *less);
 // sgemm GFLOP/s of this machine at the current thread count (best of several 1024^3 products).
 double num_peak_gflops(void);
 

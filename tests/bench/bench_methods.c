@@ -177,8 +177,9 @@ static void bench_prune(bench *b, const char *word) {
             if (t < best) best = t;
             layer_close(&l);
         }
-        // Read the weights, write half of them and a bit each.
-        double bytes = weights * (4 + 2 + 0.125);
+        // Read the weights for the cut (wanda: for the scores), write a byte of mask each; when the mask is whole read
+        // them again, write half of them and a bit each.
+        double bytes = weights * (4 + 1 + 4 + 2 + 0.125);
         printf("%-24s %7.2f s %9.1f Mw/s  %6.2f GB/s, %.1f %% of a copy (%.1f)\n", criteria[k], best,
                weights / best / 1e6, bytes / best / 1e9, 100 * bytes / best / speed, speed / 1e9);
     }

@@ -211,11 +211,70 @@ static void sums(void **state) {
     free(y);
 }
 
+static int rising_bits(const void *a, const void *b) {
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+static float drawn(num_rng *rng, int kind) {
+    double z = num_rng_normal(rng);
+    if (kind == 1) return (float)num_rng_below(rng, 5) - 2; // few levels, many ties
+    if (kind == 2) return 0.25f;
+    if (kind == 3) return (float)(z * exp(30 * num_rng_normal(rng))); // from denormal to infinite
+    if (kind == 4) return num_rng_below(rng, 8) ? -0.0f : (float)z;
+    return (float)z;
+}
+
+// Every rank asked for is the one that sorting gives, in rows and in matrices, whatever the values.
+static void ranks(void **state) {
+    (void)state;
+    static const int64_t sizes[] = {1, 2, 3, 17, 64, 65, 100, 1000, 4096, 65536, 65537, 300007};
+    num_rng rng = num_rng_seed(5, 1);
+    float *x = calloc(300007, sizeof *x);
+    uint32_t *sorted = calloc(300007, sizeof *sorted);
+    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++)
+        for (int kind = 0; kind < 5; kind++) {
+            int64_t n = sizes[k], ranks_of[] = {0, n / 100, n / 4, n / 2, n - 1 - n / 100, n - 1};
+            for (int64_t i = 0; i < n; i++) x[i] = drawn(&rng, kind);
+            for (int64_t i = 0; i < n; i++) memcpy(&sorted[i], &x[i], sizeof *x), sorted[i] &= 0x7fffffffu;
+            qsort(sorted, (size_t)n, sizeof *sorted, rising_bits);
+            for (int r = 0; r < 6; r++) {
+                int64_t less, want = ranks_of[r];
+                assert_int_equal(num_kth_magnitude(x, n, ranks_of[r], &less), sorted[ranks_of[r]]);
+                while (want > 0 && sorted[want - 1] == sorted[ranks_of[r]]) want--;
+                assert_int_equal(less, want);
+            }
+        }
+    free(x);
+    free(sorted);
+}
+
+static void compacted(void **state) {
+    (void)state;
+    num_rng rng = num_rng_seed(6, 1);
+    for (int n = 0; n < 200; n++) {
+        float x[200], out[201], want[200];
+        uint8_t keep[200];
+        int64_t kept = 0;
+        for (int i = 0; i < n; i++) {
+            x[i] = (float)i;
+            keep[i] = num_rng_below(&rng, 1 + (uint32_t)n % 5) == 0;
+            if (keep[i]) want[kept++] = x[i];
+        }
+        assert_int_equal(num_count_ones(keep, n), kept);
+        out[kept] = -7; // is not to be written
+        num_compact(x, keep, n, out, kept);
+        assert_memory_equal(out, want, (size_t)kept * sizeof *out);
+        assert_true(out[kept] == -7);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pcg32),     cmocka_unit_test(distributions), cmocka_unit_test(shuffle),
         cmocka_unit_test(wilson),    cmocka_unit_test(mean_interval), cmocka_unit_test(mcnemar),
-        cmocka_unit_test(half_even), cmocka_unit_test(sums),
+        cmocka_unit_test(half_even), cmocka_unit_test(sums),          cmocka_unit_test(ranks),
+        cmocka_unit_test(compacted),
     };
     return cmocka_run_group_tests_name("stats", tests, NULL, NULL);
 }

@@ -33,31 +33,6 @@ static float block_score(const sparse_work *k, int64_t row, int64_t column, floa
     return k->p->alive && !k->p->alive[at] ? -1 : score_of(k, w, column);
 }
 
-// The k-th smallest (from 0) of n values; reorders them (Hoare's selection).
-static float kth_smallest(float *x, int64_t n, int64_t k) {
-    int64_t low = 0, high = n - 1;
-    while (low < high) {
-        float pivot = x[low + (high - low) / 2];
-        int64_t i = low, j = high;
-        while (i <= j) {
-            while (x[i] < pivot) i++;
-            while (x[j] > pivot) j--;
-            if (i <= j) {
-                float swap = x[i];
-                x[i++] = x[j];
-                x[j--] = swap;
-            }
-        }
-        if (k <= j)
-            high = j;
-        else if (k >= i)
-            low = i;
-        else
-            break;
-    }
-    return x[k];
-}
-
 static int64_t span_of_block(void *work, int64_t from, int64_t count) {
     (void)from;
     const sparse_work *k = work;
@@ -69,13 +44,19 @@ static bool choose_block(void *work, int64_t from, int64_t count, const float *a
     (void)err;
     const sparse_work *k = work;
     sparsegpt_problem *p = k->p;
-    int64_t n = 0, total = p->rows * count;
+    int64_t n = 0, gone = 0, total = p->rows * count, less;
     for (int64_t r = 0; r < p->rows; r++)
-        for (int64_t i = 0; i < count; i++) k->score[n++] = block_score(k, r, from + i, ahead[r * span + i]);
+        for (int64_t i = 0; i < count; i++) {
+            float score = block_score(k, r, from + i, ahead[r * span + i]);
+            gone += score < 0;
+            k->score[n++] = score < 0 ? 0 : score;
+        }
     int64_t at = (int64_t)((double)total * p->sparsity);
     if (at == 0) return true; // nothing is to go; what went before is marked already
     if (at >= total) at = total - 1;
-    float threshold = kth_smallest(k->score, total, at);
+    uint32_t bits = num_kth_magnitude(k->score, total, at, &less);
+    float threshold = -1; // when as many went before
+    if (at >= gone) memcpy(&threshold, &bits, sizeof threshold);
     for (int64_t r = 0; r < p->rows; r++)
         for (int64_t i = 0; i < count; i++)
             p->mask[r * p->cols + from + i] = block_score(k, r, from + i, ahead[r * span + i]) > threshold ? 1 : 0;

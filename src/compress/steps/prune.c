@@ -228,12 +228,8 @@ static term *float_values(const layer *l, const float *full, bool exact, const u
     if (dtype == NUM_F32) {
         term *c = term_new(&term_dense, l->rows, l->cols);
         c->stored = kept;
-        float *out = term_blob_new(c, 0, NUM_F32, kept, err);
-        // The last kept weight ends the walk: behind it nothing may be written, not even to be overwritten.
-        for (int64_t i = 0, k = 0; out && k < kept; i++) {
-            out[k] = full[i];
-            k += mask[i];
-        }
+        float *out = term_blob_room(c, 0, NUM_F32, kept, err);
+        if (out) num_compact(full, mask, l->rows * l->cols, out, kept);
         if (out) return c;
         term_free(c);
         return NULL;
@@ -246,7 +242,7 @@ static term *float_values(const layer *l, const float *full, bool exact, const u
 
 // The children of the new container: what the criterion made, or the old values at kept places, or the target's.
 static bool fill(layer *l, prune_work *p, term *c, base_err *err) {
-    int64_t kept = prune_kept(p->mask, l->rows * l->cols);
+    int64_t kept = num_count_ones(p->mask, l->rows * l->cols);
     if (p->joint.codes) {
         p->joint.mask = p->mask;
         c->child[0] = solver_pack(&p->joint, uniform_scale_count(l->rows, l->cols, p->joint.grid.group), kept, err);
@@ -364,7 +360,7 @@ static bool apply(const compress_step *s, layer *l, base_err *err) {
             }
         }
     p.target = owned ? owned : l->w;
-    p.mask = base_big_alloc((size_t)total, 1, "the mask of a layer", err);
+    p.mask = base_big_room((size_t)total, 1, "the mask of a layer", err);
     bool ok = p.mask != NULL;
     term *c = NULL;
     if (ok) {

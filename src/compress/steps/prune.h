@@ -49,9 +49,6 @@ bool prune_by_wanda(prune_work *p, base_err *err);
 bool prune_by_sparsegpt(prune_work *p, base_err *err);
 bool prune_by_obs(prune_work *p, base_err *err);
 
-int64_t prune_kept(const uint8_t *mask, int64_t n); // how many are 1
-// The same as prune_select, 0 < count < n, for a mask that keeps all; false: the cut was not found, nothing is done.
-bool prune_bracket(const float *score, int64_t n, int64_t count, uint8_t *mask);
 // Keeps the n largest of every m neighbours of a row; of equal ones the later.
 void prune_runs(const float *score, int64_t rows, int64_t cols, int64_t n, int64_t m, uint8_t *mask);
 // The int(cols * sparsity) smallest of each row go; of equal ones the first.

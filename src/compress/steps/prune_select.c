@@ -64,21 +64,6 @@ BASE_CLONES static void clear_below(const float *score, int64_t n, uint32_t key,
     }
 }
 
-BASE_CLONES static int64_t kept_of(const uint8_t *mask, int64_t n) {
-    int64_t kept = 0;
-    for (int64_t from = 0; from < n; from += 4096) {
-        uint32_t some = 0;
-        int64_t end = n - from < 4096 ? n : from + 4096;
-        for (int64_t i = from; i < end; i++) some += mask[i];
-        kept += some;
-    }
-    return kept;
-}
-
-int64_t prune_kept(const uint8_t *mask, int64_t n) {
-    return kept_of(mask, n);
-}
-
 BASE_CLONES static bool all_alive(const uint8_t *mask, int64_t n) {
     for (int64_t from = 0; from < n; from += 4096) {
         uint8_t all = 1;
@@ -89,13 +74,36 @@ BASE_CLONES static bool all_alive(const uint8_t *mask, int64_t n) {
     return true;
 }
 
+BASE_CLONES static void write_mask(const float *score, int64_t n, uint32_t least, uint8_t *mask) {
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, &score[i], sizeof bits);
+        mask[i] = (bits & 0x7fffffffu) >= least;
+    }
+}
+
+// Where nothing went before: the magnitude of rank `count` is the cut.
+static void select_alive(const float *score, int64_t n, int64_t count, uint8_t *mask) {
+    int64_t less;
+    uint32_t value = num_kth_magnitude(score, n, count, &less);
+    write_mask(score, n, value, mask);
+    for (int64_t i = 0; i < n && less < count; i++)
+        if (key_of(score[i], 1) == value + 1) {
+            mask[i] = 0;
+            less++;
+        }
+}
+
 void prune_select(const float *score, int64_t n, int64_t count, uint8_t *mask) {
     if (count <= 0) return;
     if (count >= n) {
         memset(mask, 0, (size_t)n);
         return;
     }
-    if (all_alive(mask, n) && prune_bracket(score, n, count, mask)) return;
+    if (all_alive(mask, n)) {
+        select_alive(score, n, count, mask);
+        return;
+    }
     const uint8_t *alive = mask;
     cut c = find_cut(&(key_source){&score, &alive, &n, 1}, count);
     clear_below(score, n, c.key, mask);

@@ -258,14 +258,9 @@ static int64_t gaps(const uint8_t *row, int64_t cols, uint8_t *out) {
     return bytes;
 }
 
-static int64_t count_kept(const uint8_t *mask, int64_t n) {
-    int64_t kept = 0;
-    for (int64_t i = 0; i < n; i++) kept += mask[i];
-    return kept;
-}
-
-static int64_t form_bytes(const uint8_t *mask, int64_t rows, int64_t cols, int form, int64_t n, int64_t m) {
-    int64_t kept = count_kept(mask, rows * cols), bytes = 0;
+static int64_t form_bytes(const uint8_t *mask, int64_t kept, int64_t rows, int64_t cols, int form, int64_t n,
+                          int64_t m) {
+    int64_t bytes = 0;
     int64_t counts = rows * (int64_t)num_dtypes[count_dtype(cols)].bytes;
     switch ((enum positions_form)form) {
     case FORM_BITMAP:
@@ -288,10 +283,10 @@ static bool write_lists(term *t, const uint8_t *mask, bool delta, base_err *err)
     int64_t bytes = 0, k = 0;
     if (!term_blob_new(t, POSITIONS_COUNTS, count_dtype(t->cols), t->rows, err)) return false;
     for (int64_t r = 0; r < t->rows; r++) {
-        put(&t->blob[POSITIONS_COUNTS], r, count_kept(mask + r * t->cols, t->cols));
+        put(&t->blob[POSITIONS_COUNTS], r, num_count_ones(mask + r * t->cols, t->cols));
         if (delta) bytes += gaps(mask + r * t->cols, t->cols, NULL);
     }
-    int64_t entries = delta ? bytes : count_kept(mask, t->rows * t->cols);
+    int64_t entries = delta ? bytes : num_count_ones(mask, t->rows * t->cols);
     uint8_t *out = term_blob_new(t, POSITIONS_COLUMNS, delta ? NUM_U8 : column_dtype(t->cols), entries, err);
     if (!out) return false;
     for (int64_t r = 0; r < t->rows; r++) {
@@ -329,7 +324,7 @@ static bool write_units(term *t, const uint8_t *mask, base_err *err) {
 }
 
 static bool write_nm(term *t, const uint8_t *mask, base_err *err) {
-    int64_t m = t->attr[POSITIONS_M], kept = count_kept(mask, t->rows * t->cols), k = 0;
+    int64_t m = t->attr[POSITIONS_M], kept = num_count_ones(mask, t->rows * t->cols), k = 0;
     int bits = offset_bits(m);
     uint8_t *offsets = base_big_alloc((size_t)kept + 1, 1, "positions of kept weights", err);
     uint8_t *map =
@@ -348,11 +343,11 @@ term *positions_build(const uint8_t *mask, int64_t rows, int64_t cols, int form,
         // The pattern's own form comes first, so that it wins where it is as small as another.
         static const int order[] = {FORM_NM, FORM_BITMAP, FORM_INDEX, FORM_DELTA};
         int64_t best = INT64_MAX;
-        int64_t kept = count_kept(mask, rows * cols);
+        int64_t kept = num_count_ones(mask, rows * cols);
         for (int i = m ? 0 : 1; i < 4; i++) {
             // Lists take a byte for each kept weight at least: no need to count the gaps of a dense mask.
             if (order[i] >= FORM_INDEX && order[i] != FORM_NM && kept >= best) continue;
-            int64_t bytes = form_bytes(mask, rows, cols, order[i], n, m);
+            int64_t bytes = form_bytes(mask, kept, rows, cols, order[i], n, m);
             if (bytes < best) best = bytes, form = order[i];
         }
     }

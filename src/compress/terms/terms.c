@@ -30,16 +30,25 @@ void term_free(term *t) {
     free(t);
 }
 
-void *term_blob_new(term *t, int index, num_dtype dtype, int64_t count, base_err *err) {
+static void *new_blob(term *t, int index, num_dtype dtype, int64_t count, bool clear, base_err *err) {
     term_blob *b = &t->blob[index];
     size_t width = num_dtypes[dtype].bytes;
     // One value at least, so that an empty array is still a pointer; it is not counted and not written.
-    void *data = base_big_alloc(count ? (size_t)count : 1, width, "the packed weights of a layer", err);
+    void *data = (clear ? base_big_alloc : base_big_room)(count ? (size_t)count : 1, width,
+                                                          "the packed weights of a layer", err);
     if (!data) return NULL;
     base_big_free(b->owned);
     base_big_free(b->coded);
     *b = (term_blob){.dtype = dtype, .count = count, .bytes = (size_t)count * width, .data = data, .owned = data};
     return data;
+}
+
+void *term_blob_new(term *t, int index, num_dtype dtype, int64_t count, base_err *err) {
+    return new_blob(t, index, dtype, count, true, err);
+}
+
+void *term_blob_room(term *t, int index, num_dtype dtype, int64_t count, base_err *err) {
+    return new_blob(t, index, dtype, count, false, err);
 }
 
 bool term_blob_floats(const term *t, int index, int64_t count, base_err *err) {

@@ -27,4 +27,9 @@ size_t conv_direct_scratch(const conv_shape *s); // floats; without the packed w
 void conv_direct(const conv_shape *s, const float *x, const float *packed, const tile_finish *finish, float *y,
                  float *scratch);
 
+// Second moments of the patches of `images` images (gram_conv.c): h [groups x k x k]. Where it fits.
+bool gram_conv_fits(const conv_shape *s);
+bool gram_conv(const conv_shape *s, const float *x, int64_t images, float *h, base_job *job,
+               base_err *err) BASE_MUST_USE;
+
 #endif

@@ -230,7 +230,9 @@ bool engine_stream_gram(engine_stream *s, int node, float *h, base_job *job, bas
     r.parts = PART_FLOATS / (square * r.l.groups);
     if (r.parts > PARTS) r.parts = PARTS;
     bool ok = true;
-    if (r.parts >= (r.l.groups > 1 ? 1 : 4))
+    if (r.l.conv && gram_conv_fits(&r.l.image))
+        ok = gram_conv(&r.l.image, r.l.x, r.l.rows / r.l.positions, h, job, err);
+    else if (r.parts >= (r.l.groups > 1 ? 1 : 4))
         ok = gram_parts(&r, job, err);
     else
         for (int64_t g = 0; ok && g < r.l.groups; g++) ok = gram_wide(&r.l, g, h + g * square, job, err);

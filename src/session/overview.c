@@ -7,46 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define F_TEXT(field, help)                                                                                            \
-    { #field, "", help, BASE_F_TEXT, offsetof(session_overview, field), sizeof(((session_overview *)0)->field) }
-#define F_INT(field, unit, help)                                                                                       \
-    { #field, unit, help, BASE_F_INT, offsetof(session_overview, field), sizeof(int64_t) }
-#define F_REAL(field, unit, help)                                                                                      \
-    { #field, unit, help, BASE_F_REAL, offsetof(session_overview, field), sizeof(double) }
-const base_field session_overview_fields[] = {
-    F_INT(id, "", "number in the history"),
-    F_INT(started, "s", "when it began, Unix time"),
-    F_TEXT(recipe, "name of the recipe"),
-    F_TEXT(params, "its params"),
-    F_TEXT(model, "model file"),
-    F_TEXT(model_hash, "hash of the model's content"),
-    F_TEXT(data, "dataset and part"),
-    F_TEXT(metric, "what value measures"),
-    F_TEXT(state, "running, done, stopped, failed, killed"),
-    F_TEXT(message, "closing sentence or error"),
-    F_TEXT(note, "what was noted about it"),
-    F_TEXT(saved, "last file written"),
-    F_TEXT(hash, "its hash"),
-    F_REAL(before, "", "metric of the original"),
-    F_REAL(before_low, "", "lower end of its 95 % interval"),
-    F_REAL(before_high, "", "upper end of its 95 % interval"),
-    F_REAL(value, "", "metric after compression"),
-    F_REAL(low, "", "lower end of its 95 % interval"),
-    F_REAL(high, "", "upper end of its 95 % interval"),
-    F_REAL(kl, "nat", "mean KL divergence from the original"),
-    F_REAL(kl_low, "nat", "lower end of its 95 % interval"),
-    F_REAL(kl_high, "nat", "upper end of its 95 % interval"),
-    F_REAL(bits, "bit", "bits per weight of the compressible layers"),
-    F_REAL(seconds, "s", "time of the run"),
-    F_INT(flips, "", "changed decisions"),
-    F_INT(samples, "", "samples evaluated"),
-    F_INT(bytes, "B", "bytes of all tensors"),
-    F_INT(bytes_before, "B", "bytes of the original's tensors"),
-    F_INT(peak_bytes, "B", "most memory held for data"),
-    F_INT(pinned, "", "1: pinned"),
-};
-const size_t session_overview_field_count = sizeof session_overview_fields / sizeof *session_overview_fields;
-
 bool history_create_marks(session_history *h, base_err *err) {
     static const char sql[] = "CREATE TABLE IF NOT EXISTS marks(run INTEGER NOT NULL PRIMARY KEY, pinned INTEGER NOT "
                               "NULL DEFAULT 0, note TEXT NOT NULL DEFAULT '') WITHOUT ROWID;";

@@ -63,8 +63,7 @@ typedef struct session_recorded {
     session_record record;
     base_layer_row *layers;
     base_model_row *models;
-    char **tables; // JSON texts, as session_history_tables gives them
-    size_t layer_count, model_count, table_count;
+    size_t layer_count, model_count;
 } session_recorded;
 bool session_recorded_read(session_history *h, int64_t id, session_recorded *r, base_err *err) BASE_MUST_USE;
 void session_recorded_free(session_recorded *r); // contents, not r
@@ -85,11 +84,6 @@ bool session_metric_rises(const char *metric); // more is better
 char *session_figures_text(const base_model_row *row);
 // Runs as one HTML page that needs nothing outside of itself.
 void session_report_html(base_buf *out, const session_recorded *runs, int count);
-// A line for each cell of the runs' sensitivity tables and each layer of their allocations; nothing where there are
-// none.
-void session_report_tables_csv(base_buf *out, const session_recorded *runs, int count);
-// A cell of a CSV line, quoted as RFC 4180 asks; control characters are replaced.
-void session_csv_cell(base_buf *out, const char *text);
 
 // The history as a list: a row a run, newest first, with the figures it is judged by. What was not measured is NaN, -1
 // or "".
@@ -108,8 +102,6 @@ typedef struct session_overview {
     int64_t flips, samples, bytes, bytes_before, peak_bytes;
     int64_t pinned;
 } session_overview;
-extern const base_field session_overview_fields[];
-extern const size_t session_overview_field_count;
 // The newest `limit` runs (0: all); *total: how many there are.
 bool session_history_overview(session_history *h, int64_t limit, session_overview **rows, size_t *count, int64_t *total,
                               base_job *job, base_err *err) BASE_MUST_USE;

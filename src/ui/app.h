@@ -167,6 +167,14 @@ bool ui_recipe_open(ui_app *app, const char *name, base_err *err);
 void ui_recipe_take(ui_app *app, script_recipe *recipe); // becomes the recipe; owned from now on
 bool ui_param_set(ui_app *app, const char *name, const char *value, base_err *err);
 bool ui_run_start(ui_app *app, base_err *err);
+// The screen's recipe with other inputs: everything is computed, files are told of but not written, nothing is
+// recorded.
+typedef struct ui_again {
+    const char *model, *data, *arch, *base; // NULL: the recipe's own
+    uint64_t seed;
+    void (*ended)(ui_app *app, base_status status); // after it ended
+} ui_again;
+bool ui_run_again(ui_app *app, const ui_again *again, base_err *err);
 _Noreturn void ui_leave_now(void);  // without waiting for threads that do not stop
 void ui_inspect_start(ui_app *app); // list the layers of the model before any run
 void ui_run_cancel(ui_app *app);

@@ -21,6 +21,10 @@ typedef struct ui_work {
     session_body body; // instead of the recipe, for tests
     void *body_context;
     bool run_next; // a run was asked for while this looks at the model
+    // Of a recorded run done again:
+    char *base;                                     // checkpoint that others are stored against
+    bool no_save;                                   // sizes and hashes are told, nothing is written
+    void (*ended)(ui_app *app, base_status status); // told at the end; NULL: nobody
 } ui_work;
 
 // ---- on the job thread -------------------------------------------------------------------------
@@ -69,6 +73,8 @@ static bool do_work(ui_work *w, base_job *job, base_err *err) {
                             .data = w->data,
                             .arch = w->arch,
                             .out = w->out,
+                            .base = w->base,
+                            .no_save = w->no_save,
                             .seed = w->seed,
                             .cache = w->cache,
                             .store = w->store.put ? &w->store : NULL,
@@ -96,6 +102,7 @@ static void work_free(ui_work *w) {
     free(w->data);
     free(w->arch);
     free(w->out);
+    free(w->base);
     free(w);
 }
 
@@ -158,15 +165,32 @@ static void recorder_open(ui_app *app) {
     if (!app->recorder) ui_state_log(&app->state, BASE_WARN, 0, err.text);
 }
 
-bool ui_run_start(ui_app *app, base_err *err) {
+// With the inputs of a recorded run; everything is computed, nothing is kept.
+static void work_again(ui_work *w, const ui_again *a) {
+    char **own[] = {&w->model, &w->data, &w->arch, &w->base};
+    const char *const recorded[] = {a->model, a->data, a->arch, a->base};
+    for (int i = 0; i < 4; i++) {
+        free(*own[i]);
+        *own[i] = base_strdup(recorded[i]);
+    }
+    w->seed = a->seed;
+    w->cache = NULL;
+    w->store = (study_store){0};
+    w->no_save = true;
+    w->ended = a->ended;
+}
+
+static bool run_start(ui_app *app, const ui_again *again, base_err *err) {
     if (!app->recipe) return base_fail(err, "there is no recipe to run; o chooses one");
     if (app->state.job == UI_RUNNING) return base_fail(err, "a run is going; Esc stops it");
     if (!ui_recipe_ready(app, err)) return false;
     if (app->state.job == UI_INSPECTING) { // it ends in a moment, then the run begins
+        if (again) return base_fail(err, "the model is still being read; try again in a moment");
         app->work->run_next = true;
         return true;
     }
     ui_work *w = work_new(app);
+    if (again) work_again(w, again);
     w->recipe = script_recipe_text(app->recipe->path, app->recipe->text, err);
     if (!w->recipe) {
         work_free(w);
@@ -176,7 +200,7 @@ bool ui_run_start(ui_app *app, base_err *err) {
         w->recipe->params[i] = app->state.params[i];
     w->body = app->options->body;
     w->body_context = app->options->body_context;
-    if (!w->body) recorder_open(app);
+    if (!w->body && !again) recorder_open(app);
     w->recorder = app->recorder;
     app->work = w;
     ui_state_begin(&app->state, ui_now(app));
@@ -185,6 +209,13 @@ bool ui_run_start(ui_app *app, base_err *err) {
     if (!job_start(app, UI_RUNNING, err)) return false;
     ui_say(app, UI_NORMAL, "Running %s. Esc stops and keeps what is finished.", app->state.recipe);
     return true;
+}
+
+bool ui_run_start(ui_app *app, base_err *err) {
+    return run_start(app, NULL, err);
+}
+bool ui_run_again(ui_app *app, const ui_again *again, base_err *err) {
+    return run_start(app, again, err);
 }
 
 void ui_inspect_start(ui_app *app) {
@@ -208,6 +239,7 @@ static void job_ended(ui_app *app, const base_event *e, ui_job_kind kind) {
     session_job_free(app->job);
     app->job = NULL;
     bool run_next = app->work->run_next && e->status == BASE_OK;
+    void (*ended)(ui_app *, base_status) = app->work->ended;
     work_free(app->work);
     app->work = NULL;
     session_recorder_free(app->recorder);
@@ -222,6 +254,7 @@ static void job_ended(ui_app *app, const base_event *e, ui_job_kind kind) {
                app->state.finished == 1 ? " is" : "s are");
     else if (kind == UI_RUNNING && r)
         ui_say(app, UI_GOOD, "Run %d done in %s.", (int)r->number, took);
+    if (ended) ended(app, e->status);
     if (run_next && !ui_run_start(app, &err)) ui_say(app, UI_BAD, "%s", err.text);
 }
 

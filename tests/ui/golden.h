@@ -41,6 +41,36 @@ static inline void golden_looks(base_buf *all, screen *s, const char *title) {
     free(looks);
 }
 
+// Letters and looks without the title bar and without the line of keys, which changes with every key for all panels.
+static inline void golden_panels(base_buf *text, base_buf *looks, screen *s, const char *title) {
+    char *both[] = {terminal_text(s->t), terminal_looks(s->t)};
+    base_buf *out[] = {text, looks};
+    int rows = 0;
+    for (const char *c = both[0]; *c; c++) rows += *c == '\n';
+    for (int i = 0; i < 2; i++) {
+        const char *at = both[i];
+        base_buf_printf(out[i], "==== %s\n", title);
+        for (int row = 0; *at; row++) {
+            size_t n = strcspn(at, "\n");
+            if (row != 0 && row != rows - 1) base_buf_printf(out[i], "%.*s\n", (int)n, at);
+            at += n + (at[n] == '\n');
+        }
+        free(both[i]);
+    }
+}
+
+// Waits until the screen shows `text`: what a task found out.
+static inline void golden_await(screen *s, const char *text) {
+    double until = base_now() + 10;
+    while (!terminal_shows(s->t, text) && base_now() < until) terminal_sync(s->t);
+    if (!terminal_shows(s->t, text)) {
+        char *seen = terminal_text(s->t);
+        print_message("%s", seen);
+        free(seen);
+        fail_msg("the screen never showed \"%s\"", text);
+    }
+}
+
 // Plays `story` at three sizes in three colour modes and compares with PART-80x24.txt and PART-80x24.256.looks (.8,
 // .none) and so on; the letters must be the same whatever the colours when `same_letters`, else they are kept by mode.
 static inline void golden_play(const char *part, screen blank, bool same_letters,

@@ -234,7 +234,7 @@ static void commands_typed(void **state) {
     (void)state;
     screen s = {0};
     char *saved = base_strdup(support_temp_path("screen.txt")), *line = base_sprintf(":save %s\r", saved);
-    screen_open(&s, 100, 30, "xterm-256color", "C.UTF-8", false);
+    screen_open(&s, 170, 30, "xterm-256color", "C.UTF-8", false);
     terminal_type(s.t, ":set bits=7\r");
     assert_true(terminal_shows(s.t, "story bits=7 group=64"));
     terminal_type(s.t, ":set bits=9\r");
@@ -277,7 +277,7 @@ static void stopping(void **state) {
     for (int i = 0; i < 2000 && !terminal_shows(s.t, "Stopped after"); i++) terminal_sync(s.t);
     assert_true(terminal_shows(s.t, "4 finished layers are kept"));
     assert_true(terminal_shows(s.t, "\xe2\x9c\x93   stage3.conv")); // done
-    assert_true(terminal_shows(s.t, "\xe2\x97\x8c     out"));    // left over
+    assert_true(terminal_shows(s.t, "\xe2\x97\x8c     out"));       // left over
     screen_quit(&s);
 }
 
@@ -330,7 +330,16 @@ static void soak(void **state) {
     uint32_t seed = 20261122;
     size_t bindings = 0;
     while (ui_binding_at(bindings)) bindings++;
+    char here[4096]; // what the keys happen to write stays out of the tree
+    assert_non_null(getcwd(here, sizeof here));
+    char *story = base_join(support_tree(), "tests/ui/story.lua"), *copy = base_strdup(support_temp_path("story.lua"));
+    size_t length;
+    char *words = support_read(story, &length);
+    support_write(copy, words, length);
+    s.options.recipe = copy;
+    assert_int_equal(chdir(support_temp_dir()), 0);
     screen_open(&s, 90, 30, "xterm-256color", "C.UTF-8", false);
+    assert_int_equal(chdir(here), 0);
     for (int round = 0; round < 60; round++) {
         char keys[64];
         int n = 0;
@@ -359,6 +368,9 @@ static void soak(void **state) {
     if (!terminal_shows(s.t, " Layers")) print_message("%s", terminal_text(s.t));
     assert_true(terminal_shows(s.t, " Layers"));
     screen_quit(&s);
+    free(words);
+    free(story);
+    free(copy);
 }
 
 // curses looks at what follows a click before it tells of it, so a mark sent along would be taken for a part of it:

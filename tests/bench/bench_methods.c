@@ -136,7 +136,7 @@ static void bench_solvers(bench *b, const char *word) {
     double cube = (double)b->n * (double)b->n * (double)b->n;
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
         if (word && !strstr(lines[i].name, word)) continue;
-        double speed = 0, cpu = 1e9, wall[3] = {0, 1e9, 1e9};
+        double speed = 0, cpu[3] = {0, 1e9, 1e9}, wall[3] = {0, 1e9, 1e9};
         for (int run = 0; run < 3; run++)
             for (int threads = 1; threads <= 2; threads++) {
                 num_set_threads(1);
@@ -146,13 +146,14 @@ static void bench_solvers(bench *b, const char *word) {
                 double start = thread_seconds(), begin = base_now();
                 check(lines[i].run(b, &err), &err);
                 double t = thread_seconds() - start, w = base_now() - begin;
-                if (threads == 1 && t < cpu) cpu = t;
+                if (t < cpu[threads]) cpu[threads] = t;
                 if (w < wall[threads]) wall[threads] = w;
             }
-        printf("%-24s %7.2f s %9.1f Gop/s %6.1f %% of sgemm (%.1f), n d^2 alone %5.1f %%; two threads %.2fx\n",
-               lines[i].name, cpu, lines[i].operations * cube / cpu / 1e9,
-               100 * lines[i].operations * cube / cpu / speed, speed / 1e9, 100 * cube / cpu / speed,
-               wall[1] / wall[2]);
+        printf("%-24s %7.2f s %9.1f Gop/s %6.1f %% of sgemm (%.1f), n d^2 alone %5.1f %%; two threads %.2fx "
+               "(less work for the first of them: %.2fx)\n",
+               lines[i].name, cpu[1], lines[i].operations * cube / cpu[1] / 1e9,
+               100 * lines[i].operations * cube / cpu[1] / speed, speed / 1e9, 100 * cube / cpu[1] / speed,
+               wall[1] / wall[2], cpu[1] / cpu[2]);
     }
     num_set_threads(1);
 }
@@ -205,6 +206,28 @@ static void bench_select(bench *b, const char *word) {
     base_big_free(mask);
 }
 
+static void bench_rtn(bench *b, const char *word) {
+    if (word && !strstr("rtn 4 bit", word)) return;
+    base_err err = {0};
+    double best = 1e9;
+    solver_problem p = {.layer = "bench",
+                        .r = b->w,
+                        .rows = b->n,
+                        .cols = b->n,
+                        .groups = 1,
+                        .grid = {.bits = 4, .scheme = UNIFORM_SYM, .group = GROUP_ROW, .scale = NUM_F16},
+                        .codes = b->codes,
+                        .scales = b->scales,
+                        .zeros = b->zeros};
+    for (int i = 0; i < 5; i++) {
+        double start = thread_seconds();
+        check(compress_solver_find("rtn")->solve(&p, &err), &err);
+        double t = thread_seconds() - start;
+        if (t < best) best = t;
+    }
+    printf("%-24s %7.3f s %9.1f Mw/s a core\n", "rtn 4 bit", best, (double)(b->n * b->n) / best / 1e6);
+}
+
 static void bench_kmeans(const bench *b, const char *word) {
     if (word && !strstr("k-means", word)) return;
     int64_t n = b->n * b->n < 1 << 22 ? b->n * b->n : 1 << 22;
@@ -228,6 +251,7 @@ int main(int argc, char **argv) {
     bench_solvers(&b, word);
     bench_select(&b, word);
     bench_prune(&b, word);
+    bench_rtn(&b, word);
     bench_kmeans(&b, word);
     base_big_free(b.w), base_big_free(b.h), base_big_free(b.out), base_big_free(b.codes), base_big_free(b.scales);
     return 0;

@@ -239,7 +239,7 @@ bool gptq_solve(solver_problem *p, const gptq_options *o, int64_t *order, base_e
     k.groups = (p->cols + k.group - 1) / k.group;
     int64_t *own = base_calloc((size_t)p->cols, sizeof *own);
     k.order = own;
-    k.w = base_big_alloc((size_t)n, sizeof *k.w, "gptq's weights", err);
+    k.w = base_big_room((size_t)n, sizeof *k.w, "gptq's weights", err);
     float *f = o->factor;
     if (k.w && !f) f = base_big_alloc((size_t)(p->cols * p->cols), sizeof *f, "gptq's factor", err);
     if (k.w && f && p->mask) k.kept = base_big_alloc((size_t)n, 2 * sizeof *k.kept, "gptq's kept weights", err);

@@ -141,6 +141,7 @@ static bool run(sparse_work *k, float *f, base_err *err) {
                .span = span_of_block,
                .begin = choose_block,
                .settle = settle,
+               .at_once = p->n > 0,
                .context = k,
                .job = p->job};
     k->s = &s;

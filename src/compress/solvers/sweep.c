@@ -52,6 +52,20 @@ BASE_CLONES static void carry(float *x, const float *f, const float *error, int6
     for (int64_t k = 0; k < count; k++) column[k] -= e * f[k];
 }
 
+// The same for the errors of CARRIED columns in turn, f one row a column, ld apart: what a column holds is read and
+// written once for all of them. The sums are taken in the same order, so their bits are the same.
+enum { CARRIED = 8 };
+BASE_CLONES static void carry_all(float *x, const float *f, int64_t ld, const float *error, int64_t count) {
+    lanes_vector e[CARRIED], *column = (lanes_vector *)x;
+    for (int j = 0; j < CARRIED; j++) e[j] = ((const lanes_vector *)error)[j];
+    for (int64_t k = 0; k < count; k++) {
+        lanes_vector sum = column[k];
+#pragma GCC unroll 8
+        for (int j = 0; j < CARRIED; j++) sum -= e[j] * f[j * ld + k];
+        column[k] = sum;
+    }
+}
+
 // ---- all columns ---------------------------------------------------------------------------------
 
 void sweep_ahead(const sweep *s, const sweep_tile *t, int64_t i, int64_t count, float *out) {
@@ -90,9 +104,16 @@ static bool settle_tile(const pass *p, sweep_tile *t, float *room, base_err *err
     const sweep *s = p->s;
     for (int64_t i = 0; i < t->count; i++) {
         float values[SWEEP_LANES] = {0}, *e = room + i * SWEEP_LANES;
+        const float *f = s->f + (t->from + i) * s->cols + t->from;
         if (!s->settle(s->context, t, i, values, err)) return false;
         for (int r = 0; r < SWEEP_LANES; r++) e[r] = values[r] - t->first[i * SWEEP_LANES + r];
-        carry(t->x + (i + 1) * SWEEP_LANES, s->f + (t->from + i) * s->cols + t->from + i + 1, e, t->count - i - 1);
+        // Its error reaches its few neighbours now, and those behind them together with theirs.
+        int64_t first = i / CARRIED * CARRIED, end = first + CARRIED;
+        if (s->at_once || end > t->count) end = t->count;
+        carry(t->x + (i + 1) * SWEEP_LANES, f + i + 1, e, end - i - 1);
+        if (i + 1 == end && end < t->count)
+            carry_all(t->x + end * SWEEP_LANES, f - (i - first) * s->cols + end, s->cols, room + first * SWEEP_LANES,
+                      t->count - end);
     }
     store(room, t->lanes, t->count, p->error + t->row * s->wide + t->from % s->wide, s->wide);
     return true;

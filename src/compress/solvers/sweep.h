@@ -44,6 +44,7 @@ typedef struct sweep {
     bool (*begin)(void *context, int64_t from, int64_t count, const float *ahead, int64_t span, base_err *err);
     // values[lanes] = what column t->from + i becomes.
     bool (*settle)(void *context, sweep_tile *t, int64_t i, float *values, base_err *err);
+    bool at_once; // settle looks at columns behind t->from + i (sweep_ahead): they must know of every error before
     void *context;
     base_job *job;
 } sweep;

@@ -84,7 +84,7 @@ GOLDEN_OBJ = $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/golden/*.c))
 $(BUILD)/tests/golden/golden: $(GOLDEN_OBJ) $(BUILD)/libvise.a
 	$(call say,link,$@)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
 .SECONDARY:
--include $(patsubst %.c,$(BUILD)/%.d,src/main.c $(SRC) $(TEST_SRC) $(BENCH_SRC) $(FUZZ_SRC) $(wildcard tests/support/*.c tests/golden/*.c))
+-include $(patsubst %.c,$(BUILD)/%.d,src/main.c $(SRC) $(TEST_SRC) $(BENCH_SRC) $(FUZZ_SRC) $(wildcard tests/soak/*.c tests/support/*.c tests/golden/*.c))
 
 setup: ## install every package needed to build and test, through the system's package manager
 	@sh .ci/setup
@@ -113,6 +113,14 @@ THREAD_TESTS := $(if $(TEST_SRC),$(shell grep -lE 'pthread_|session/session\.h|u
 tsan: ## the tests that involve threads under the thread sanitizer
 	@TSAN_OPTIONS=exitcode=66:die_after_fork=0:second_deadlock_stack=1:suppressions=$(CURDIR)/tests/check/tsan.supp $(MAKE) MODE=tsan OMP= TEST_SH= \
 		TEST_SRC='$(THREAD_TESTS)' check
+
+# Random keys, sizes and commands on the screen during real runs, under both sanitizers (SOAK_KEYS, SOAK_SEED).
+soak: ## 10,000 random keys and resizes during runs under the address and thread sanitizers
+	@ASAN_OPTIONS=detect_stack_use_after_return=1 UBSAN_OPTIONS=print_stacktrace=1 $(MAKE) MODE=asan soak-run
+	@TSAN_OPTIONS=exitcode=66:die_after_fork=0:suppressions=$(CURDIR)/tests/check/tsan.supp $(MAKE) MODE=tsan OMP= soak-run
+.PHONY: soak soak-run
+soak-run: $(BUILD)/vise $(BUILD)/tests/soak/soak_screen
+	@$(BUILD)/tests/soak/soak_screen
 
 fuzz: ## fuzz every reader with libFuzzer, FUZZ_SECONDS each (60), from tests/fuzz/corpus
 	@command -v clang >/dev/null || { echo "make fuzz needs clang (Debian: apt-get install clang)"; exit 1; }

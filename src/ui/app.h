@@ -142,6 +142,7 @@ bool ui_view_here(const ui_app *app, int index);       // it stands on the tab t
 int ui_tab_find(const ui_app *app, const char *name);  // by name, its beginning, or number from 1; -1
 void ui_tab_go(ui_app *app, int tab);
 // draw.c
+void ui_frame_took(ui_app *app, double seconds); // frames.c
 void ui_frame(ui_app *app);   // lay out, draw everything, send what changed
 void ui_compose(ui_app *app); // the same without sending: what panels offer to the keys is up to date again
 

@@ -74,6 +74,7 @@ extern const ui_part ui_part_save;
 extern const ui_part ui_part_past;
 extern const ui_part ui_part_resize;
 extern const ui_part ui_part_start;
+extern const ui_part ui_part_frames;
 
 // Keys of the user's configuration, which count before all others.
 extern ui_part ui_part_own_keys;

@@ -31,6 +31,7 @@ const ui_part *const ui_parts[] = {
     &ui_part_composer, // composer.c
     &ui_part_heat,     // heat.c
     &ui_part_start,    // start.c
+    &ui_part_frames,   // frames.c
 };
 const size_t ui_part_count = sizeof ui_parts / sizeof *ui_parts;
 _Static_assert(sizeof ui_parts / sizeof *ui_parts <= UI_MAX_PARTS, "UI_MAX_PARTS is too small");

@@ -56,13 +56,13 @@ static void drop_waiting(ui_app *app, int index) {
 
 void ui_task_start(ui_app *app, const ui_task *task) {
     struct ui_tasks *s = app->tasks;
-    for (int i = s->count; i-- > 0;)
-        if (strcmp(s->waiting[i].task.kind, task->kind) == 0) drop_waiting(app, i);
-    if (s->job && strcmp(s->now.task.kind, task->kind) == 0) session_job_cancel(s->job);
-    if (s->closing) {
+    if (!s || s->closing) { // the screen is leaving, events of the last run still come
         finish(app, task, BASE_CANCELLED, "");
         return;
     }
+    for (int i = s->count; i-- > 0;)
+        if (strcmp(s->waiting[i].task.kind, task->kind) == 0) drop_waiting(app, i);
+    if (s->job && strcmp(s->now.task.kind, task->kind) == 0) session_job_cancel(s->job);
     if (s->count == WAITING) drop_waiting(app, 0);
     slot *w = &s->waiting[s->count++];
     w->task = *task;
@@ -72,6 +72,7 @@ void ui_task_start(ui_app *app, const ui_task *task) {
 
 bool ui_task_going(const ui_app *app, const char *kind) {
     const struct ui_tasks *s = app->tasks;
+    if (!s) return false;
     bool going = s->job && strcmp(s->now.task.kind, kind) == 0;
     for (int i = 0; i < s->count; i++) going |= strcmp(s->waiting[i].task.kind, kind) == 0;
     return going;

@@ -94,8 +94,10 @@ static int sleep_ms(const ui_app *app) {
 static void draw_if_due(ui_app *app) {
     if (!app->dirty || base_now() < app->last_frame + FRAME_SECONDS) return;
     app->dirty = false;
+    double from = base_now();
     ui_frame(app);
     app->last_frame = base_now();
+    ui_frame_took(app, app->last_frame - from);
 }
 
 static void loop(ui_app *app) {

@@ -269,6 +269,9 @@ bool terminal_alternate(const terminal *t) {
 bool terminal_cursor_visible(const terminal *t) {
     return t->cursor;
 }
+int terminal_height(const terminal *t) {
+    return t->height;
+}
 pid_t terminal_pid(const terminal *t) {
     return t->pid;
 }

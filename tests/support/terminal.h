@@ -35,6 +35,7 @@ bool terminal_alternate(const terminal *t);
 bool terminal_cursor_visible(const terminal *t);
 struct termios terminal_settings(const terminal *t);
 bool terminal_same_settings(const struct termios *a, const struct termios *b);
+int terminal_height(const terminal *t);
 pid_t terminal_pid(const terminal *t);
 // Reads until the child has ended; its wait status, -1 when it goes on for longer.
 int terminal_wait(terminal *t, double seconds);

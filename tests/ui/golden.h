@@ -24,39 +24,37 @@ static inline void golden_compare(const char *name, const char *text) {
     free(below);
 }
 
-// Without the title bar, which changes with each tab that is added (and has a test of its own).
-static inline const char *golden_below_title(const char *text) {
-    const char *line = strchr(text, '\n');
-    return line ? line + 1 : text;
+// Without the title bar and the line of keys, which change with each feature that is added (and have tests of their
+// own). Rows 1 to height - 2, and what follows the screen's rows. Caller frees.
+static inline char *golden_inside(const char *text, int height) {
+    base_buf out = {0};
+    int row = 0;
+    for (const char *at = text; *at; row++) {
+        size_t n = strcspn(at, "\n") + 1;
+        if (at[n - 1] == 0) n--;
+        if (row != 0 && row != height - 1) base_buf_add(&out, at, n);
+        at += n;
+    }
+    return out.text ? out.text : base_strdup("");
 }
 
-static inline void golden_scene(base_buf *all, screen *s, const char *title) {
-    char *text = terminal_text(s->t);
-    base_buf_printf(all, "==== %s\n%s", title, golden_below_title(text));
+static inline void golden_add(base_buf *all, screen *s, const char *title, char *text) {
+    char *middle = golden_inside(text, terminal_height(s->t));
+    base_buf_printf(all, "==== %s\n%s", title, middle);
+    free(middle);
     free(text);
 }
+static inline void golden_scene(base_buf *all, screen *s, const char *title) {
+    golden_add(all, s, title, terminal_text(s->t));
+}
 static inline void golden_looks(base_buf *all, screen *s, const char *title) {
-    char *looks = terminal_looks(s->t);
-    base_buf_printf(all, "==== %s\n%s", title, golden_below_title(looks));
-    free(looks);
+    golden_add(all, s, title, terminal_looks(s->t));
 }
 
-// Letters and looks without the title bar and without the line of keys, which changes with every key for all panels.
+// Letters and looks at once.
 static inline void golden_panels(base_buf *text, base_buf *looks, screen *s, const char *title) {
-    char *both[] = {terminal_text(s->t), terminal_looks(s->t)};
-    base_buf *out[] = {text, looks};
-    int rows = 0;
-    for (const char *c = both[0]; *c; c++) rows += *c == '\n';
-    for (int i = 0; i < 2; i++) {
-        const char *at = both[i];
-        base_buf_printf(out[i], "==== %s\n", title);
-        for (int row = 0; *at; row++) {
-            size_t n = strcspn(at, "\n");
-            if (row != 0 && row != rows - 1) base_buf_printf(out[i], "%.*s\n", (int)n, at);
-            at += n + (at[n] == '\n');
-        }
-        free(both[i]);
-    }
+    golden_scene(text, s, title);
+    golden_looks(looks, s, title);
 }
 
 // Waits until the screen shows `text`: what a task found out.

@@ -31,7 +31,7 @@ static inline int child(void *context) {
     screen *s = context;
     base_err err = {0};
     if (chdir(support_temp_dir()) != 0) return 1; // keys pressed at random may write files
-    setenv("VISUAL", "true", 1); // an editor that changes nothing and ends at once
+    setenv("VISUAL", "true", 1);                  // an editor that changes nothing and ends at once
     setenv("XDG_CONFIG_HOME", support_temp_path("config"), 1);
     if (s->no_color) setenv("NO_COLOR", s->no_color, 1);
     base_status status = ui_main(&s->options, &err);

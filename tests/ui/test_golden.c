@@ -11,7 +11,7 @@ static void tell(screen *s, base_buf *text, base_buf *looks, bool large) {
     screen_stage(s);
     screen_stage(s);
     golden_scene(text, s, "four layers done, the fifth in hand");
-    char *half = terminal_looks(s->t);
+    golden_looks(looks, s, "half");
     screen_stage(s);
     screen_stage(s);
     terminal_sync(s->t);
@@ -28,10 +28,7 @@ static void tell(screen *s, base_buf *text, base_buf *looks, bool large) {
     golden_scene(text, s, "a bad pattern");
     terminal_type(s->t, "\x15head\r");
     golden_scene(text, s, "a search");
-    char *done = terminal_looks(s->t);
-    base_buf_printf(looks, "==== half\n%s==== a search\n%s", golden_below_title(half), golden_below_title(done));
-    free(half);
-    free(done);
+    golden_looks(looks, s, "a search");
 }
 
 static void golden(int w, int h) {
@@ -73,7 +70,9 @@ static void golden_ascii(void **state) {
     run_to_end(&s);
     char *text = terminal_text(s.t);
     for (const char *c = text; *c; c++) assert_true((unsigned char)*c < 0x80);
-    golden_compare("100x30.ascii.txt", golden_below_title(text));
+    char *inside = golden_inside(text, 30);
+    golden_compare("100x30.ascii.txt", inside);
+    free(inside);
     free(text);
     screen_quit(&s);
 }

@@ -28,6 +28,18 @@ const compress_call compress_calls[] = {
      "the running mean of the batch norm behind it.",
      "Nagel et al., Data-Free Quantization (ICCV 2019, arXiv 1906.04721), section 4.2, with measured means",
      "calibration samples; two forward passes", part, &part_count},
+    {"reconstruct", "reconstruct(net, part [, { option = value }])",
+     "integer codes of whole blocks learned together, so that each block's output is as it was",
+     "After compress: every weight of the block's layers goes to one of the two codes around it, by AdaRound's soft\n"
+     "codes and Adam on the squared error of the block's output against the original network's, inputs coming through\n"
+     "the compressed blocks before. Blocks end where one value is all that goes on (a residual sum, the relu behind "
+     "it).\n"
+     "Layers of quantize{} with even integer codes take part; scales stay; a block keeps its codes where the new ones\n"
+     "are no better on the samples. window: blocks learned together, one block on each time (CBQ).",
+     "BRECQ (Li et al., ICLR 2021, arXiv 2102.05426), with the squared error of the authors' default; window: CBQ\n"
+     "(Ding et al., arXiv 2312.07950), section 3.2",
+     "calibration samples; iterations batches for each block through the network up to it, twice forward and once back",
+     compress_reconstruct_args, &compress_reconstruct_arg_count},
     {"reestimate_norms", "reestimate_norms(net, part)",
      "batch norms' means and variances as the compressed network has them",
      "Running statistics are taken anew on the samples, norm by norm through the compressed network.",

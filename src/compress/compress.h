@@ -177,6 +177,12 @@ bool compress_correct_bias(compress_result *r, const data_view *calib, int *chan
 // Running means and variances of batch norms as the compressed network has them on these samples.
 bool compress_reestimate_norms(compress_result *r, const data_view *calib, int *changed, base_job *job,
                                base_err *err) BASE_MUST_USE;
+// Codes of whole blocks learned together on the blocks' outputs (reconstruct.c); *changed counts windows of blocks that
+// came out better. `values` of compress_reconstruct_args.
+extern const base_arg compress_reconstruct_args[];
+extern const size_t compress_reconstruct_arg_count;
+bool compress_reconstruct(compress_result *r, const data_view *calib, const base_value *values, int *changed,
+                          base_job *job, base_err *err) BASE_MUST_USE;
 // Less of what is stored: codes that quantize{nested} made, rounded again to fewer bits, and the first blocks of signs
 // steps that a number of bytes (of all arrays, the header aside) has room for, the first of each layer in any case.
 typedef struct compress_cut {

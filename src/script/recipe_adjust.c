@@ -36,6 +36,43 @@ int recipe_reestimate_norms(lua_State *L) {
     return adjust(L, "reestimate_norms", "batch norms estimated again", compress_reestimate_norms);
 }
 
+// ---- reconstruct(net, part, options) --------------------------------------------------------------
+
+int recipe_reconstruct(lua_State *L) {
+    enum { MOST_ARGS = 8 };
+    static const char *const also[] = {NULL};
+    recipe_work(L, "reconstruct");
+    lua_settop(L, 3);
+    recipe_model *net = recipe_check_model(L, 1);
+    recipe_view *view = recipe_check_view(L, 2);
+    if (lua_isnil(L, 3)) {
+        lua_newtable(L);
+        lua_replace(L, 3);
+    }
+    luaL_checktype(L, 3, LUA_TTABLE);
+    base_value values[MOST_ARGS] = {0};
+    BASE_CHECK(compress_reconstruct_arg_count <= MOST_ARGS);
+    base_arg_defaults(compress_reconstruct_args, compress_reconstruct_arg_count, values);
+    recipe_read_args(L, 3, "reconstruct", compress_reconstruct_args, compress_reconstruct_arg_count, values, also);
+    if (!net->result) script_error(L, "reconstruct: the model is as it was opened; compress(net, ...) comes first");
+    if (!view->v) script_error(L, "reconstruct: there are no samples: %s", view->why);
+    recipe_note_use(L, 2, "calibration");
+    base_err err = {0};
+    int changed = 0;
+    base_job *job = recipe_of(L)->job;
+    if (recipe_dry(L)) { // codes are learned in the room they have
+        recipe_dry_adjust(L, net, view);
+        lua_settop(L, 1);
+        return 1;
+    }
+    bool ok =
+        compress_reconstruct(net->result, view->v, values, &changed, job, &err) || base_wrap(&err, "reconstruct: ");
+    if (ok) base_log(job, BASE_INFO, "reconstruct: %d blocks better on %s", changed, view->v->label);
+    recipe_done(L, ok, &err);
+    lua_settop(L, 1);
+    return 1;
+}
+
 // ---- cut(net, less) ------------------------------------------------------------------------------
 
 static lua_Integer read_limit(lua_State *L, const char *function, const char *name, lua_Integer most) {

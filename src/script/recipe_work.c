@@ -368,6 +368,7 @@ const luaL_Reg recipe_work_functions[] = {{"compress", api_compress},
                                           {"report", api_report},
                                           {"compare", recipe_compare},
                                           {"correct_bias", recipe_correct_bias},
+                                          {"reconstruct", recipe_reconstruct},
                                           {"reestimate_norms", recipe_reestimate_norms},
                                           {"cut", recipe_cut},
                                           {NULL, NULL}};

@@ -65,6 +65,9 @@ static const struct {
     {"reestimate_norms", "reestimate_norms(net, part)",
      "After compress: running means and variances of all batch norms are measured again on these samples, in order, "
      "with the compressed weights. (Batch-norm tuning of Hubara et al., arXiv 2006.10518.)"},
+    {"reconstruct", "reconstruct(net, part [, { option = value }])",
+     "After compress: integer codes of each block's layers are learned together on the output of the block "
+     "(`vise methods reconstruct`). (BRECQ, arXiv 2102.05426; `window`: CBQ, arXiv 2312.07950.)"},
     {"cut", "cut(net [, bits or { bits = , bytes = }])",
      "After compress: from now on the network is what is left of it. bits: codes of quantize{nested=...} are rounded "
      "again to so many bits (double rounding). bytes: the first blocks of signs steps that so many bytes of arrays "

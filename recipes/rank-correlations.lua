@@ -11,6 +11,7 @@ recipe{
 }
 local bits     = param("bits", 3, {2, 8}, "width that each layer alone is rounded to")
 local samples  = param("samples", 128, {16, 100000}, "calibration samples, for gradients and outputs")
+local curvature = param("curvature", 16, {4, 100000}, "calibration samples for the metrics of curvature")
 local measured = param("measured", 500, {16, 100000}, "selection samples that the truth is measured on")
 
 local net    = model(arg.model or "data/models/digits-cnn.safetensors")
@@ -22,11 +23,19 @@ local select = data.select:sample(math.min(measured, #data.select), 1)
 local metrics = {
   "output_error", "weight_error", "canonical_correlation", "fisher", "first_order", "taylor", "relevance", "pruning",
   "decoupled", "activation_variance", "heavy_tail", "pq_index", "distilled",
+  "hessian_trace", "trace_noise", "top_eigenvalue", "eigenvalue_spread",
+}
+-- Curvature takes many ways back: on the first samples, traces by classes drawn at random.
+local curved = calib:first(math.min(curvature, #calib))
+local small = {
+  hessian_trace = { method = "sampled", probes = 16 }, trace_noise = { method = "sampled", probes = 16 },
+  top_eigenvalue = {}, eigenvalue_spread = { subsets = 4 },
 }
 local function scores(metric)
-  return sensitivity(net, {
-    metric = metric, options = { [bits .. " bit"] = quantize{ bits = bits } }, calibrate = calib, measure = select,
-  })
+  local how = small[metric] or {}
+  how.metric, how.options, how.measure = metric, { [bits .. " bit"] = quantize{ bits = bits } }, select
+  how.calibrate = small[metric] and curved or calib
+  return sensitivity(net, how)
 end
 
 local truth, rows = scores("measured"), {}

@@ -77,7 +77,12 @@ static int api_compress(lua_State *L) {
     lua_settop(L, 2);
     recipe_model *net = recipe_check_model(L, 1);
     luaL_checktype(L, 2, LUA_TTABLE);
-    const compress_plan *plan = recipe_plan(L, 2, net);
+    compress_plan *plan = recipe_plan(L, 2, net);
+    recipe_run *run = recipe_of(L);
+    run->compress_calls++;
+    recipe_changes_apply(run, plan);
+    plan->read_steps = recipe_read_typed;
+    plan->read_context = run;
     compress_result_free(net->result);
     net->result = NULL;
     base_err err = {0};

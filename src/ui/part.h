@@ -81,7 +81,7 @@ extern ui_part ui_part_own_keys;
 bool ui_own_key_add(const char *key, const char *command, const char *context); // false: too many
 void ui_own_keys_clear(void);
 extern const ui_part ui_part_recipe, ui_part_recipe_code, ui_part_recipe_file;
-extern const ui_part ui_part_composer;
+extern const ui_part ui_part_composer, ui_part_samples;
 extern const ui_part ui_part_heat; // sensitivity tables as a heat map
 
 // What parts offer each other.

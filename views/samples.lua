@@ -13,13 +13,13 @@ local columns = {
     { field = "after_name", title = "now", width = 4, grow = 1 },
     { field = "own_before", title = "p", as = "percent", width = 7, drop = 2 },
     { field = "own_after", title = "p now", as = "percent", width = 7, drop = 1 },
-    { field = "kl", title = "KL", width = 6 },
+    { field = "kl", title = "KL", width = 7 },
     { field = "what", title = "", width = 11, drop = 3 },
   },
   text = {
     { field = "label_name", title = "prompt", width = 16, grow = 2 },
     { field = "same", title = "same", as = "count", width = 5 },
-    { field = "kl", title = "KL", width = 6 },
+    { field = "kl", title = "KL", width = 7 },
     { field = "what", title = "", width = 8, drop = 1 },
   },
   values = {

@@ -99,6 +99,14 @@ static void take_top(ui_continued *c, const data_set *set, const float *p, const
     }
 }
 
+// On one line, for the list.
+static void one_line(char out[40], const char *text) {
+    char *copy = base_strdup(text);
+    for (char *at = copy; (at = strchr(at, '\n'));) *at = ' ';
+    base_clean(out, 40, copy);
+    free(copy);
+}
+
 static size_t same_bytes(const char *a, const char *b) {
     size_t n = 0;
     while (a[n] && a[n] == b[n]) n++;
@@ -144,9 +152,9 @@ static bool one_prompt(ui_samples_ask *ask, both *w, const int32_t *prompt, int6
     s->own_before = differs ? (double)w->p[x[same]] : NAN;
     s->own_after = differs ? (double)w->q[x[same]] : NAN;
     snprintf(s->what, sizeof s->what, "%s", differs ? "differs" : "the same");
-    base_clean(s->label_name, sizeof s->label_name, c->prompt);
-    base_clean(s->before_name, sizeof s->before_name, c->before);
-    base_clean(s->after_name, sizeof s->after_name, c->after);
+    one_line(s->label_name, c->prompt);
+    one_line(s->before_name, c->before);
+    one_line(s->after_name, c->after);
     r->looked++;
     r->flips += differs;
     return true;

@@ -411,9 +411,22 @@ static double all_weights(const model *m) {
     return n;
 }
 
-static void check_feasible(lua_State *L, const allocation *w) {
+// Some sizes in the table are the most that entropy-coded arrays can take, not what they will.
+static bool sizes_at_most(lua_State *L, const allocation *w) {
+    if (!recipe_dry(L) || !recipe_dry(L)->guessed || w->kind > BUDGET_BITS) return false;
+    for (int o = 0; o < w->h->option_count; o++)
+        for (int k = 0; k < w->h->options[o].step_count; k++)
+            if (!strcmp(w->h->options[o].steps[k].kind->name, "code")) return true;
+    return false;
+}
+
+static void check_feasible(lua_State *L, allocation *w) {
     int64_t least = least_cost(w);
     if (least <= w->budget) return;
+    if (sizes_at_most(L, w)) { // the choice of the least of those stands for the one that will be made
+        w->budget = w->p.budget = least;
+        return;
+    }
     long long nearest = least + w->outside, outside = w->outside;
     char text[300];
     if (w->kind == BUDGET_BITS)

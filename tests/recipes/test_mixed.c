@@ -38,6 +38,23 @@ static void test_digits(void **state) {
     beats("data/models/digits-cnn.safetensors", "data/digits", NULL);
 }
 
+// A dry run knows no sizes of entropy-coded options but the most they can take, which fit no budget: that is no reason
+// to refuse what will work.
+static void test_dry(void **state) {
+    (void)state;
+    said s = {0};
+    script_estimate e = {0};
+    script_recipe *r = script_recipe_load("mixed-precision", &s.err);
+    if (!r) fail_msg("%s", s.err.text);
+    script_run_options o = {.out = support_temp_path("out"), .dry = &e};
+    base_job job = {.emit = hear, .context = &s, .start = base_now()};
+    if (!script_recipe_run(r, &o, &job, &s.err)) fail_msg("%s", s.err.text);
+    assert_true(e.guessed && e.saved_count == 1 && e.saved[0].sure == COMPRESS_ABOUT);
+    script_estimate_free(&e);
+    script_recipe_free(r);
+    said_free(&s);
+}
+
 static void real(const char *relative, const char *data, const char *samples) {
     if (!getenv("VISE_SLOW") || !support_real(relative)) skip();
     beats(support_real(relative), data, samples);
@@ -53,7 +70,7 @@ static void test_stories(void **state) {
 
 int main(void) {
     if (chdir(support_tree()) != 0) return 1;
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_digits), cmocka_unit_test(test_resnet20),
-                                       cmocka_unit_test(test_stories)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_digits), cmocka_unit_test(test_dry),
+                                       cmocka_unit_test(test_resnet20), cmocka_unit_test(test_stories)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -96,10 +96,11 @@ const cli_command cli_commands[] = {
      "Without a number: the newest runs. With one: its recipe, params, layers and figures.", "state limit json", 0, 1,
      cli_history},
     {"report", "RUN...", "recorded runs as one HTML page, CSV or JSON",
-     "Writes one HTML file that needs nothing else (default: out/report.html): the layer tables, charts, figures, "
-     "recipe "
-     "text, params, environment and how to replay each run. --csv: a line a layer; --json: an object a run; both on "
-     "standard output unless --out names a file.",
+     "RUN is a number, a range (3..9), or the name of a recipe: every finished run of its newest text, such as a "
+     "sweep. Writes one HTML file that needs nothing else (default: out/report.html): the layer tables, charts, "
+     "sensitivity tables, allocations with predicted and measured loss, figures, recipe text, params, environment "
+     "and how to replay each run. --csv: a line a layer, then a line a cell of the tables; --json: an object a run; "
+     "both on standard output unless --out names a file.",
      "out csv json state", 1, 4096, cli_report},
     {"compare", "RUN RUN", "two recorded runs side by side",
      "Bytes, bits and error of each layer in both runs and which is better, layers that only one has, and the "

@@ -158,8 +158,14 @@ static void print_json(const session_comparison *c) {
 }
 
 base_status cli_compare(const cli_options *o, base_err *err) {
-    session_recorded *runs = cli_runs_open(o, "compare", err);
+    int count;
+    session_recorded *runs = cli_runs_open(o, "compare", &count, err);
     if (!runs) return cli_failed(err);
+    if (count != 2) {
+        cli_runs_close(runs, count);
+        base_fail_as(err, BASE_USAGE, "vise compare takes two runs, and %d were named", count);
+        return cli_failed(err);
+    }
     session_comparison c;
     session_compare(&runs[0], &runs[1], &c);
     if (o->json) {

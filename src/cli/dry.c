@@ -11,6 +11,7 @@ static const char *const sure_words[] = {
 typedef struct dry_body {
     const cli_run_request *q;
     script_estimate *estimate;
+    const study_store *store; // cells that were measured before; NULL: no history yet
 } dry_body;
 
 static bool body(void *context, base_job *job, base_err *err) {
@@ -21,16 +22,17 @@ static bool body(void *context, base_job *job, base_err *err) {
                                   .base = b->q->base,
                                   .out = b->q->out,
                                   .seed = (uint64_t)b->q->seed,
+                                  .store = b->store,
                                   .dry = b->estimate};
     return script_recipe_run(b->q->recipe, &options, job, err);
 }
 
 static double seconds_of(const script_estimate *e) {
-    return e->compress_seconds + e->evaluate_seconds + e->train_seconds + e->other_seconds;
+    return e->compress_seconds + e->evaluate_seconds + e->train_seconds + e->other_seconds + e->study_seconds;
 }
 
 static void print_text(const script_estimate *e) {
-    char bytes[24], all[24], part[4][24];
+    char bytes[24], all[24], part[5][24];
     for (size_t i = 0; i < e->saved_count; i++) {
         const script_saving *s = &e->saved[i];
         printf("would save %s: %s %lld bytes, of which header %lld\n", s->path, sure_words[s->sure],
@@ -39,11 +41,11 @@ static void print_text(const script_estimate *e) {
     }
     if (!e->saved_count) printf("would save nothing\n");
     printf("expected peak memory for data: %s\n", base_bytes_text(bytes, e->peak_bytes));
-    printf("expected time: %s (compressing %s, evaluating %s, training %s, rewriting %s)\n",
+    printf("expected time: %s (compressing %s, evaluating %s, training %s, rewriting %s, sensitivity %s)\n",
            base_seconds_text(all, seconds_of(e)), base_seconds_text(part[0], e->compress_seconds),
            base_seconds_text(part[1], e->evaluate_seconds), base_seconds_text(part[2], e->train_seconds),
-           base_seconds_text(part[3], e->other_seconds));
-    if (e->note[0]) printf("%s\n", e->note);
+           base_seconds_text(part[3], e->other_seconds), base_seconds_text(part[4], e->study_seconds));
+    if (e->studies.text) fputs(e->studies.text, stdout);
     printf("nothing was written or recorded\n");
 }
 
@@ -67,7 +69,8 @@ static void print_json(const script_estimate *e) {
     json_object_set_new(o, "evaluate_seconds", json_real(e->evaluate_seconds));
     json_object_set_new(o, "train_seconds", json_real(e->train_seconds));
     json_object_set_new(o, "other_seconds", json_real(e->other_seconds));
-    json_object_set_new(o, "note", json_string(e->note));
+    json_object_set_new(o, "study_seconds", json_real(e->study_seconds));
+    json_object_set_new(o, "studies", json_string(e->studies.text ? e->studies.text : ""));
     char *text = json_dumps(o, JSON_COMPACT | JSON_PRESERVE_ORDER);
     puts(text ? text : "{}");
     free(text);
@@ -83,12 +86,26 @@ static void on_event(void *context, const base_event *e) {
     fprintf(stderr, "vise: %s\n", clean);
 }
 
+// The history is only looked into, and not made where there is none.
+static session_history *open_history(const cli_run_request *q) {
+    char *folder = q->state ? base_strdup(q->state) : base_state_dir();
+    char *path = folder ? base_join(folder, "history.db") : NULL;
+    base_err ignored;
+    session_history *h = path && base_is_file(path) ? session_history_open(folder, &ignored) : NULL;
+    free(folder);
+    free(path);
+    return h;
+}
+
 base_status cli_dry_run(const cli_run_request *q, base_err *err) {
     script_estimate e = {0};
-    dry_body b = {q, &e};
+    session_history *h = q->no_history ? NULL : open_history(q);
+    study_store store = h ? session_history_store(h) : (study_store){0};
+    dry_body b = {q, &e, h ? &store : NULL};
     session_listener listener = {on_event, NULL};
     base_status status = session_job_run(body, &b, &listener, 1, cli_job(), err);
     if (status == BASE_OK) (q->json ? print_json : print_text)(&e);
     script_estimate_free(&e);
+    session_history_close(h);
     return status;
 }

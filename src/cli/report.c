@@ -8,25 +8,12 @@
 
 // ---- CSV -------------------------------------------------------------------------------------------
 
-// Quoted as RFC 4180 asks; control characters are replaced.
-static void put_cell(base_buf *b, const char *text) {
-    char clean[512];
-    base_clean(clean, sizeof clean, text);
-    if (!strpbrk(clean, ",\"")) {
-        base_buf_puts(b, clean);
-        return;
-    }
-    base_buf_puts(b, "\"");
-    for (const char *c = clean; *c; c++) base_buf_add(b, *c == '"' ? "\"\"" : c, *c == '"' ? 2 : 1);
-    base_buf_puts(b, "\"");
-}
-
 static void put_field(base_buf *b, const void *row, const base_field *f) {
     const char *at = (const char *)row + f->offset;
     double real;
     int64_t whole;
     if (f->type == BASE_F_TEXT) {
-        put_cell(b, at);
+        session_csv_cell(b, at);
     } else if (f->type == BASE_F_INT) {
         memcpy(&whole, at, sizeof whole);
         base_buf_printf(b, "%lld", (long long)whole);
@@ -43,15 +30,16 @@ static void report_csv(base_buf *b, const session_recorded *runs, int count) {
     for (int i = 0; i < count; i++)
         for (size_t l = 0; l < runs[i].layer_count; l++) {
             base_buf_printf(b, "%lld,", (long long)runs[i].record.id);
-            put_cell(b, runs[i].record.recipe);
+            session_csv_cell(b, runs[i].record.recipe);
             base_buf_puts(b, ",");
-            put_cell(b, runs[i].record.status);
+            session_csv_cell(b, runs[i].record.status);
             for (size_t k = 0; k < base_layer_field_count; k++) {
                 base_buf_puts(b, ",");
                 put_field(b, &runs[i].layers[l], &base_layer_fields[k]);
             }
             base_buf_puts(b, "\n");
         }
+    session_report_tables_csv(b, runs, count);
 }
 
 // ---- JSON ------------------------------------------------------------------------------------------
@@ -87,6 +75,12 @@ static void report_json(base_buf *b, const session_recorded *runs, int count) {
         json_object_set_new(o, "recipe_text", json_string(runs[i].record.recipe_text));
         json_object_set_new(o, "layers", layers);
         json_object_set_new(o, "models", models);
+        json_t *tables = json_array();
+        for (size_t k = 0; k < runs[i].table_count; k++) {
+            json_t *t = json_loads(runs[i].tables[k], 0, NULL);
+            if (t) json_array_append_new(tables, t);
+        }
+        json_object_set_new(o, "tables", tables);
         char *text = json_dumps(o, JSON_COMPACT | JSON_PRESERVE_ORDER);
         base_buf_printf(b, "%s\n", text ? text : "{}");
         free(text);
@@ -106,10 +100,11 @@ base_status cli_report(const cli_options *o, base_err *err) {
         base_fail_as(err, BASE_USAGE, "vise report writes --csv or --json, not both at once");
         return BASE_USAGE;
     }
-    session_recorded *runs = cli_runs_open(o, "report", err);
+    int count;
+    session_recorded *runs = cli_runs_open(o, "report", &count, err);
     if (!runs) return cli_failed(err);
     base_buf text = {0};
-    (o->csv ? report_csv : o->json ? report_json : session_report_html)(&text, runs, o->arg_count);
+    (o->csv ? report_csv : o->json ? report_json : session_report_html)(&text, runs, count);
     bool page = !o->csv && !o->json, ok = true;
     const char *path = o->out ? o->out : page ? "out/report.html" : NULL;
     if (path)
@@ -118,6 +113,6 @@ base_status cli_report(const cli_options *o, base_err *err) {
         fwrite(text.text, 1, text.length, stdout);
     if (ok && path) printf("%s: %zu bytes\n", path, text.length);
     base_buf_free(&text);
-    cli_runs_close(runs, o->arg_count);
+    cli_runs_close(runs, count);
     return ok ? BASE_OK : cli_failed(err);
 }

@@ -4,8 +4,9 @@
 
 #include "cli/command.h"
 
-// The runs that the positional arguments number; each may be named once. NULL with err.
-session_recorded *cli_runs_open(const cli_options *o, const char *command, base_err *err);
+// The runs that the positional arguments name: numbers, ranges (3..9), or a recipe, which stands for every finished run
+// of its newest text (a sweep). Each run may be named once. NULL with err.
+session_recorded *cli_runs_open(const cli_options *o, const char *command, int *count, base_err *err);
 void cli_runs_close(session_recorded *runs, int count);
 
 #endif

@@ -108,8 +108,10 @@ void recipe_dry_adjust(lua_State *L, recipe_model *net, const recipe_view *view)
 void recipe_dry_train(lua_State *L, recipe_model *net, const recipe_view *train, const recipe_view *check,
                       const engine_train_options *options);
 void recipe_dry_save(lua_State *L, recipe_model *net, const char *path, compress_saved *saved);
-// What follows is done for real also in a dry run, since nothing can be said without it.
-void recipe_dry_note(lua_State *L, const char *function);
+// Instead of measuring: a table with the cells that are kept, else bytes as foretold and no metric's unit.
+bool recipe_dry_sensitivity(lua_State *L, recipe_model *net, const study_subject *s, const study_metric *metric,
+                            const base_value *values, study_table *t, base_err *err);
+void recipe_dry_search(lua_State *L, recipe_model *net, const recipe_view *view, const char *solver, double choices);
 // A few samples of the view in a dry run (*share: of how many), else the view itself; owned or NULL.
 const data_view *recipe_dry_view(lua_State *L, const recipe_model *net, const recipe_view *view, data_view **owned,
                                  double *share);

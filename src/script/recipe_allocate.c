@@ -19,6 +19,7 @@ static const struct {
 // Everything one call works with; a handle whose finaliser frees it, so an error can be raised anywhere.
 typedef struct allocation {
     const recipe_table *h;
+    recipe_model *net;
     const model *m;
     budget_kind kind;
     double asked, activations, samples; // samples: of a pass, for times
@@ -139,8 +140,13 @@ static void measure_times(lua_State *L, const allocation *w, const study_subject
     int fresh = 0;
     BASE_CHECK(time && time->arg_count <= MOST_ARGS);
     base_arg_defaults(time->args, time->arg_count, values);
-    bool ok = base_arg_set_number("time", time->args, time->arg_count, values, "samples", w->samples, &err) &&
-              study_sensitivity_kept(s, time, values, recipe_of(L)->options->store, t, &fresh, recipe_of(L)->job, &err);
+    bool ok = base_arg_set_number("time", time->args, time->arg_count, values, "samples", w->samples, &err);
+    if (ok && recipe_dry(L)) {
+        ok = recipe_dry_sensitivity(L, w->net, s, time, values, t, &err);
+        for (int i = 0; ok && !*t->unit && i < t->rows * t->cols; i++) t->value[i] = 0; // not known: all fit
+    } else if (ok) {
+        ok = study_sensitivity_kept(s, time, values, recipe_of(L)->options->store, t, &fresh, recipe_of(L)->job, &err);
+    }
     recipe_done(L, ok, &err);
 }
 
@@ -576,7 +582,8 @@ static const study_allocator *find_solver(lua_State *L, int index) {
     script_error(L, "%s", text);
 }
 
-static allocation *new_allocation(lua_State *L, const recipe_table *h, const model *m) {
+static allocation *new_allocation(lua_State *L, const recipe_table *h, recipe_model *net) {
+    const model *m = net->m;
     allocation *w = lua_newuserdatauv(L, sizeof *w, 0);
     memset(w, 0, sizeof *w);
     if (luaL_newmetatable(L, "vise.allocation")) {
@@ -585,6 +592,7 @@ static allocation *new_allocation(lua_State *L, const recipe_table *h, const mod
     }
     lua_setmetatable(L, -2);
     w->h = h;
+    w->net = net;
     w->m = m;
     size_t n = (size_t)m->layer_count + 1;
     w->inside = base_calloc(n, sizeof *w->inside);
@@ -599,8 +607,19 @@ static allocation *new_allocation(lua_State *L, const recipe_table *h, const mod
     return w;
 }
 
+// Whole choices that a search looks at.
+static double most_choices(const study_allocator *how, const base_value *values) {
+    double n = 1;
+    static const char *const counts[] = {"generations", "offspring", "steps"};
+    for (size_t i = 0; i < how->arg_count; i++)
+        for (int k = 0; k < 3; k++)
+            if (!strcmp(how->args[i].name, counts[k])) n *= values[i].number;
+    return n;
+}
+
 // measure = part: whole choices are looked at by the solvers that can.
-static void open_whole(lua_State *L, int index, allocation *w, const char *solver) {
+static void open_whole(lua_State *L, int index, allocation *w, const study_allocator *how, const base_value *values) {
+    const char *solver = how->name;
     recipe_view *view = recipe_field_view(L, index, "allocate", "measure");
     int at = lua_gettop(L);
     if (!view) {
@@ -615,6 +634,11 @@ static void open_whole(lua_State *L, int index, allocation *w, const char *solve
         base_log(recipe_of(L)->job, BASE_WARN,
                  "allocate: %s is of the test part; what is chosen with it makes figures on that part too good",
                  view->v->label);
+    if (recipe_dry(L)) {
+        recipe_dry_search(L, w->net, view, solver, most_choices(how, values));
+        lua_settop(L, at - 1);
+        return;
+    }
     w->subject = (study_subject){.m = w->m,
                                  .options = w->h->options,
                                  .option_count = w->h->option_count,
@@ -651,8 +675,7 @@ int recipe_allocate(lua_State *L) {
         if (!strcmp(solver->args[i].name, "seed"))
             values[i].number = (double)recipe_seed(L, values[i].given, values[i].number, 1, "allocate");
     lua_getiuservalue(L, 1, 1);
-    const recipe_model *net = recipe_check_model(L, 3);
-    allocation *w = new_allocation(L, h, net->m);
+    allocation *w = new_allocation(L, h, recipe_check_model(L, 3));
     int handle = lua_gettop(L);
     read_budget(L, 2, w);
     measure_outside(L, 2, w);
@@ -660,7 +683,7 @@ int recipe_allocate(lua_State *L) {
     read_groups(L, 2, w);
     fill_problem(w);
     check_feasible(L, w);
-    open_whole(L, 2, w, solver->name);
+    open_whole(L, 2, w, solver, values);
     base_err err = {0};
     bool ok = study_allocate(&w->p, solver, values, &w->a, recipe_of(L)->job, &err);
     recipe_done(L, ok, &err);

@@ -18,19 +18,12 @@ script_estimate *recipe_dry(lua_State *L) {
 void script_estimate_free(script_estimate *e) {
     for (size_t i = 0; i < e->saved_count; i++) free(e->saved[i].path);
     free(e->saved);
+    base_buf_free(&e->studies);
     *e = (script_estimate){0};
 }
 
 static void note_peak(script_estimate *e, double bytes) {
     if (bytes > e->peak_bytes) e->peak_bytes = bytes;
-}
-
-void recipe_dry_note(lua_State *L, const char *function) {
-    script_estimate *e = recipe_dry(L);
-    if (e)
-        snprintf(e->note, sizeof e->note,
-                 "%s was carried out all the same (and is not in the time told), since what is chosen depends on it",
-                 function);
 }
 
 // ---- speed -------------------------------------------------------------------------------------
@@ -131,8 +124,49 @@ void recipe_dry_compress(lua_State *L, recipe_model *net, const compress_plan *p
         snprintf(net->foretold.why, sizeof net->foretold.why,
                  "the weights come from samples, and their coded or sparse form depends on them");
     }
+    if (e->guessed && net->foretold.sure != COMPRESS_ABOUT) {
+        net->foretold.sure = COMPRESS_ABOUT;
+        snprintf(net->foretold.why, sizeof net->foretold.why,
+                 "sensitivity was not measured, and what is chosen from it may be something else");
+    }
     e->compress_seconds += net->foretold.seconds;
     note_peak(e, held + net->foretold.peak_bytes);
+}
+
+// What measuring would take is told; bytes are foretold, and what is chosen from them may not be what is chosen then.
+bool recipe_dry_sensitivity(lua_State *L, recipe_model *net, const study_subject *s, const study_metric *metric,
+                            const base_value *values, study_table *t, base_err *err) {
+    script_estimate *e = recipe_dry(L);
+    const data_view *forward = s->select ? s->select : s->calib, *backward = s->calib;
+    recipe_view speed_of = {.v = (data_view *)(uintptr_t)(forward ? forward : backward)};
+    study_foretold f;
+    char text[24];
+    measure_speed(L, net, &speed_of);
+    compress_speed speed = {net->forward, product_speed()};
+    if (!study_sensitivity_foretell(s, metric, values, recipe_of(L)->options->store, &speed, t, &f, recipe_of(L)->job,
+                                    err))
+        return false;
+    if (!f.missing) return true;
+    // A backward pass takes about as long as two forward ones, and comes after one.
+    double seconds = f.seconds + net->forward * (f.forward * (forward ? (double)forward->count : 0) +
+                                                 3 * f.backward * (backward ? (double)backward->count : 0));
+    e->study_seconds += seconds;
+    e->guessed = true;
+    base_buf_printf(&e->studies, "would measure sensitivity %s: %d of %d cells (%d layers x %d options), about %s\n",
+                    metric->name, f.missing, t->rows * t->cols, t->rows, t->cols, base_seconds_text(text, seconds));
+    return true;
+}
+
+// Whole choices measured by a search: at most so many, each a pass over the samples.
+void recipe_dry_search(lua_State *L, recipe_model *net, const recipe_view *view, const char *solver, double choices) {
+    script_estimate *e = recipe_dry(L);
+    char text[24];
+    measure_speed(L, net, view);
+    double seconds = seconds_of(net, view, choices);
+    e->study_seconds += seconds;
+    e->guessed = true;
+    base_buf_printf(&e->studies, "would search by %s: at most %.0f whole choices measured, at most %s\n", solver,
+                    choices, base_seconds_text(text, seconds));
 }
 
 void recipe_dry_evaluate(lua_State *L, recipe_model *net, const recipe_view *view, bool original) {

@@ -298,12 +298,18 @@ static int api_sensitivity(lua_State *L) {
     base_job *job = recipe_of(L)->job;
     base_err err = {0};
     recipe_of(L)->L = L;
-    recipe_dry_note(L, "sensitivity");
-    bool ok = study_sensitivity_kept(&s, metric, values, recipe_of(L)->options->store, &h->t, &h->fresh, job, &err);
+    bool ok = recipe_dry(L) ? recipe_dry_sensitivity(L, net, &s, metric, values, &h->t, &err)
+                            : study_sensitivity_kept(&s, metric, values, recipe_of(L)->options->store, &h->t, &h->fresh,
+                                                     job, &err);
     int cells = h->t.rows * h->t.cols;
-    if (ok && h->fresh < cells)
+    if (ok && !recipe_dry(L) && h->fresh < cells)
         base_log(job, BASE_INFO, "sensitivity %s: %d of %d cells were measured before and are taken from the history",
                  metric->name, cells - h->fresh, cells);
+    if (ok && !recipe_dry(L)) {
+        char *json = study_table_json(&h->t);
+        base_emit(job, (base_event){.kind = BASE_EV_TABLE, .text = json});
+        free(json);
+    }
     recipe_done(L, ok, &err);
     return 1;
 }
@@ -440,9 +446,6 @@ void recipe_report_table(lua_State *L, const recipe_table *h) {
         base_log(job, BASE_INFO, "%s", line.text);
     }
     base_buf_free(&line);
-    char *json = study_table_json(t);
-    base_emit(job, (base_event){.kind = BASE_EV_TABLE, .text = json});
-    free(json);
 }
 
 int recipe_open_study(lua_State *L) {

@@ -60,9 +60,10 @@ typedef struct script_saving {
 typedef struct script_estimate {
     script_saving *saved;
     size_t saved_count;
-    double compress_seconds, evaluate_seconds, train_seconds, other_seconds;
+    double compress_seconds, evaluate_seconds, train_seconds, other_seconds, study_seconds;
     double peak_bytes; // as base_big_peak will tell
-    char note[300];    // what ran for real because nothing can be said without it; ""
+    bool guessed;      // something was chosen from what was not measured
+    base_buf studies;  // lines: what would be measured to choose
 } script_estimate;
 void script_estimate_free(script_estimate *e); // contents, not e
 

@@ -9,7 +9,8 @@ bool session_recorded_read(session_history *h, int64_t id, session_recorded *r, 
     *r = (session_recorded){0};
     if (session_history_get(h, id, &r->record, err) &&
         session_history_layers(h, id, &r->layers, &r->layer_count, err) &&
-        session_history_models(h, id, &r->models, &r->model_count, err))
+        session_history_models(h, id, &r->models, &r->model_count, err) &&
+        session_history_tables(h, id, &r->tables, &r->table_count, err))
         return true;
     session_recorded_free(r);
     return false;
@@ -19,6 +20,7 @@ void session_recorded_free(session_recorded *r) {
     session_record_free(&r->record);
     free(r->layers);
     free(r->models);
+    base_names_free(r->tables, r->table_count);
     *r = (session_recorded){0};
 }
 

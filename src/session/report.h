@@ -8,5 +8,8 @@ void report_size_chart(base_buf *out, const session_recorded *runs,
                        int count);                                        // metric over bytes, the best ones joined
 void report_heat(base_buf *out, const session_recorded *runs, int count); // errors of layers, over runs or figures
 void report_bound_chart(base_buf *out, const session_recorded *run);      // weight error against the bound
+// What sensitivity() and allocate() found in a run: heat maps, and what was chosen.
+void report_tables(base_buf *out, const session_recorded *run);
+void report_predicted_chart(base_buf *out, const session_recorded *runs, int count); // of all allocations
 
 #endif

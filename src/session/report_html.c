@@ -184,6 +184,7 @@ static void put_run(base_buf *b, const session_recorded *run, bool alone) {
     } else {
         base_buf_puts(b, "<p>None were compressed.</p>\n");
     }
+    report_tables(b, run);
     put_replay(b, r);
     base_buf_puts(b, "<h3>Recipe</h3>\n<p>");
     put(b, r->recipe_path);
@@ -208,6 +209,7 @@ void session_report_html(base_buf *b, const session_recorded *runs, int count) {
     put_summary(b, runs, count);
     report_size_chart(b, runs, count);
     report_heat(b, runs, count);
+    report_predicted_chart(b, runs, count);
     for (int i = 0; i < count; i++) put_run(b, &runs[i], count == 1);
     base_buf_printf(b, "<p>Written by Vise %s.</p>\n</body></html>\n", VISE_VERSION);
 }

@@ -63,7 +63,8 @@ typedef struct session_recorded {
     session_record record;
     base_layer_row *layers;
     base_model_row *models;
-    size_t layer_count, model_count;
+    char **tables; // JSON texts, as session_history_tables gives them
+    size_t layer_count, model_count, table_count;
 } session_recorded;
 bool session_recorded_read(session_history *h, int64_t id, session_recorded *r, base_err *err) BASE_MUST_USE;
 void session_recorded_free(session_recorded *r); // contents, not r
@@ -84,6 +85,11 @@ bool session_metric_rises(const char *metric); // more is better
 char *session_figures_text(const base_model_row *row);
 // Runs as one HTML page that needs nothing outside of itself.
 void session_report_html(base_buf *out, const session_recorded *runs, int count);
+// A line for each cell of the runs' sensitivity tables and each layer of their allocations; nothing where there are
+// none.
+void session_report_tables_csv(base_buf *out, const session_recorded *runs, int count);
+// A cell of a CSV line, quoted as RFC 4180 asks; control characters are replaced.
+void session_csv_cell(base_buf *out, const char *text);
 
 // The history as a list: a row a run, newest first, with the figures it is judged by. What was not measured is NaN, -1
 // or "".

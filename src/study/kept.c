@@ -219,6 +219,14 @@ static void tell_cell(const keeper *k, const study_table *t, int at, int row, in
     base_buf_free(&b);
 }
 
+static void free_missing(missing *m) {
+    free(m->layers);
+    free(m->row);
+    free(m->options);
+    free(m->col);
+    free(m->have);
+}
+
 static void keep_now(void *context, const study_table *t, int row, int col) {
     const keeper *k = context;
     if (!k->metric->alone) return; // others may still change
@@ -304,11 +312,72 @@ bool study_sensitivity_kept(const study_subject *s, const study_metric *metric, 
     if (*fresh) ok = measure_missing(&k, values, &m, t, job, err);
     if (ok) take_records(t, records, have);
     if (!ok) study_table_free(t);
-    free(m.layers);
-    free(m.row);
-    free(m.options);
-    free(m.col);
-    free(m.have);
+    free_missing(&m);
+    free(k.written);
+    free(records);
+    free(have);
+    char unused[33];
+    if (k.common) base_hash_end(k.common, unused);
+    return ok;
+}
+
+// ---- foretold --------------------------------------------------------------------------------------
+
+// Bytes of every cell, and the seconds that making them will take.
+static bool foretell_bytes(const study_subject *s, const compress_speed *speed, study_table *t, study_foretold *f,
+                           base_job *job, base_err *err) {
+    for (int c = 0; c < t->cols; c++) {
+        compress_rule rule = {(char *)(uintptr_t) ".*", (compress_step *)(uintptr_t)s->options[c].steps,
+                              s->options[c].step_count};
+        compress_plan plan = {.rules = &rule, .rule_count = 1, .calib = s->calib, .seed = s->seed};
+        compress_result *r = NULL;
+        compress_estimate e = {0};
+        if (!compress_foretell(s->m, &plan, speed, job, &r, &e, err))
+            return base_wrap(err, "sensitivity: option %s: ", s->options[c].name);
+        for (int k = 0; k < t->rows; k++) t->bytes[k * t->cols + c] = compress_row(r, study_layer(s, k))->bytes;
+        f->seconds += e.seconds * t->rows / (double)s->m->layer_count;
+        compress_result_free(r);
+    }
+    return true;
+}
+
+// Values that fall with the bytes as those of Gaussian weights would, so that choosing from them fills a budget.
+static void guess_values(study_table *t) {
+    for (int i = 0; i < t->rows * t->cols; i++) {
+        double n = t->weights[i / t->cols];
+        t->value[i] = t->bytes ? n * exp2(-16 * (double)t->bytes[i] / n) : n;
+    }
+}
+
+bool study_sensitivity_foretell(const study_subject *s, const study_metric *metric, const base_value *values,
+                                const study_store *store, const compress_speed *speed, study_table *t,
+                                study_foretold *f, base_job *job, base_err *err) {
+    *f = (study_foretold){0};
+    *t = (study_table){0};
+    if (!study_has_data(s, metric, err)) return false;
+    if (!study_table_new(t, s, metric->name, "", metric->by_option, err)) return false;
+    size_t cells = (size_t)t->rows * (size_t)t->cols;
+    missing m = {0};
+    keeper k = {.s = s, .metric = metric, .store = store, .rows = t->rows, .cols = t->cols, .missing = &m};
+    k.written = base_calloc(cells, sizeof *k.written);
+    open_keeper(&k, values);
+    study_record *records = base_calloc(cells, sizeof *records);
+    bool *have = base_calloc(cells, sizeof *have), ok = true;
+    find_missing(&k, records, have, &m);
+    f->missing = m.cells;
+    if (m.cells && metric->work) {
+        metric->work(s, values, &f->forward, &f->backward);
+        f->forward *= m.cells / (double)cells;
+    }
+    if (!m.cells) {
+        take_records(t, records, have);
+    } else {
+        if (metric->by_option) ok = foretell_bytes(s, speed, t, f, job, err);
+        f->seconds *= m.cells / (double)cells;
+        if (ok) guess_values(t);
+    }
+    if (!ok) study_table_free(t);
+    free_missing(&m);
     free(k.written);
     free(records);
     free(have);

@@ -1,5 +1,5 @@
 // The Pareto front of points with a cost and a figure, and its chart: every point with its interval, the front drawn
-// as the step line below which (or above which) nothing was found.
+// as the step line below which (or above which) nothing was found. Also points against a line of equal values.
 #include "study/svg.h"
 
 #include <math.h>
@@ -108,7 +108,13 @@ static bool overlaps(const box *a, const box *placed, size_t count) {
     return false;
 }
 
-// Names of the front's points where there is room beside them; the others are told by their <title> alone.
+static void draw_equal(base_buf *b, const svg_axis *x, const svg_axis *y) {
+    base_buf_printf(b, "<path d=\"M%.1f %.1f L%.1f %.1f\" stroke=\"" SVG_RED "\" stroke-dasharray=\"4 3\"/>\n", x->from,
+                    y->from, x->to, y->to);
+}
+
+// Names of the front's points (of all, where there is none) where there is room beside them; the others are told by
+// their <title> alone.
 static void draw_labels(base_buf *b, const study_scatter *s, const svg_axis *x, const svg_axis *y) {
     static const double offsets[] = {15, -8, 27, -20, 39, -32};
     enum { SIZE = 10 };
@@ -117,7 +123,7 @@ static void draw_labels(base_buf *b, const study_scatter *s, const svg_axis *x, 
     ranked *order = rank_dots(s->dots, s->count, s->higher, &kept);
     for (size_t i = 0; i < kept && count < MOST_LABELS; i++) {
         const study_dot *d = order[i].dot;
-        if (!d->front || !d->label || !isfinite(d->x) || !isfinite(d->y)) continue;
+        if ((!d->front && !s->equal) || !d->label || !isfinite(d->x) || !isfinite(d->y)) continue;
         double px = svg_axis_at(x, d->x), py = svg_axis_at(y, d->y);
         double width = 0.58 * SIZE * base_columns(d->label); // of common sans-serif letters
         for (size_t k = 0; k < 2 * sizeof offsets / sizeof *offsets; k++) {
@@ -138,15 +144,23 @@ char *study_scatter_svg(const study_scatter *s) {
     base_buf b = {0};
     double xs[2], ys[2];
     limits(s, xs, ys);
+    if (s->equal) {
+        xs[0] = ys[0] = fmin(xs[0], ys[0]);
+        xs[1] = ys[1] = fmax(xs[1], ys[1]);
+    }
     svg_axis x = {.label = s->x_label, .log = xs[0] > 0 && xs[1] / xs[0] > 20, .from = LEFT, .to = WIDTH - RIGHT};
     svg_axis y = {.label = s->y_label, .log = s->y_log && ys[0] > 0, .from = HEIGHT - BOTTOM, .to = TOP};
+    if (s->equal) x.log = y.log;
     svg_axis_fit(&x, xs[0], xs[1]);
     svg_axis_fit(&y, ys[0], ys[1]);
     svg_begin(&b, WIDTH, HEIGHT, s->title);
     svg_text(&b, LEFT, 22, "start", 15, SVG_INK, s->title);
     svg_text(&b, LEFT, 40, "start", 11, SVG_GREY, s->note ? s->note : "");
     svg_axes(&b, &x, &y);
-    draw_front(&b, s, &x, &y);
+    if (s->equal)
+        draw_equal(&b, &x, &y);
+    else
+        draw_front(&b, s, &x, &y);
     for (int front = 0; front < 2; front++)
         for (size_t i = 0; i < s->count; i++)
             if (s->dots[i].front == front && isfinite(s->dots[i].x) && isfinite(s->dots[i].y))

@@ -162,7 +162,7 @@ bool study_each_stored(const study_subject *s, study_table *t, study_stored_cell
 
 // ---- measuring -------------------------------------------------------------------------------------
 
-static bool has_data(const study_subject *s, const study_metric *m, base_err *err) {
+bool study_has_data(const study_subject *s, const study_metric *m, base_err *err) {
     if (m->data && !s->m->graph)
         return base_fail(err, "sensitivity: metric %s runs the network, and no architecture fits %s", m->name,
                          s->m->name);
@@ -180,7 +180,7 @@ bool study_sensitivity(const study_subject *s, const study_metric *metric, const
     base_value own[MOST_ARGS];
     BASE_CHECK(metric->arg_count <= MOST_ARGS);
     *t = (study_table){0};
-    if (!has_data(s, metric, err)) return false;
+    if (!study_has_data(s, metric, err)) return false;
     if (!values) {
         base_arg_defaults(metric->args, metric->arg_count, own);
         values = own;

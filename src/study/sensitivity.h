@@ -11,6 +11,8 @@ extern const study_metric metric_taylor, metric_relevance, metric_distilled;
 extern const study_metric metric_time;
 extern const study_metric metric_heavy_tail, metric_pq_index, metric_activation_variance, metric_canonical_correlation;
 
+// The network and the samples that the metric needs are there.
+bool study_has_data(const study_subject *s, const study_metric *m, base_err *err) BASE_MUST_USE;
 // Index into m->layers of row r.
 int study_layer(const study_subject *s, int row);
 // Every layer under every option alone, in the order of the network; fills t->bytes and t->seconds (making only).

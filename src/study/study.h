@@ -98,6 +98,16 @@ bool study_sensitivity_kept(const study_subject *s, const study_metric *metric, 
 // The table as one JSON object: kind "sensitivity", metric, unit, rows, options, steps, value, error, bytes, seconds
 // (lists of rows; null where there is none), weights, operations. Caller frees.
 char *study_table_json(const study_table *t);
+// For dry runs: the table without measuring anything. Cells that are kept are there; where any is missing, bytes are
+// those that can be foretold, values only fall with them, and *missing, *forward and *backward (passes over the
+// samples, as study_metric.work) and *seconds (of compressing the layers) say what measuring would take.
+typedef struct study_foretold {
+    int missing;
+    double forward, backward, seconds;
+} study_foretold;
+bool study_sensitivity_foretell(const study_subject *s, const study_metric *metric, const base_value *values,
+                                const study_store *store, const compress_speed *speed, study_table *t,
+                                study_foretold *f, base_job *job, base_err *err) BASE_MUST_USE;
 // A number, or null when it is not finite.
 void study_json_number(base_buf *b, double x);
 void study_json_text(base_buf *b, const char *text); // in quotes
@@ -187,6 +197,7 @@ typedef struct study_scatter {
     size_t count;
     bool higher; // larger y is better
     bool y_log;  // decades, where all y are above 0
+    bool equal;  // the line y = x over axes of one range instead of a front
 } study_scatter;
 // One self-contained <svg> element; what is not finite is left out. Caller frees.
 char *study_scatter_svg(const study_scatter *s);

@@ -487,6 +487,54 @@ static void test_heat(void **state) {
     base_buf_free(&b);
 }
 
+// What sensitivity() and allocate() found stands in the page, the CSV and the JSON, whether or not the recipe drew it.
+static void test_study(void **state) {
+    (void)state;
+    char path[4200];
+    snprintf(path, sizeof path, "%s", support_temp_path("study.lua"));
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs("recipe{ name = 'studied', about = 'a study', source = 'this test' }\n"
+          "local net, data = model('data/models/digits-cnn.safetensors'), dataset('data/digits')\n"
+          "local part = data.select:first(60)\n"
+          "local t = sensitivity(net, { options = { ['2'] = quantize{ bits = 2 }, ['4'] = quantize{ bits = 4 } },\n"
+          "  measure = part })\n"
+          "for _, bits in ipairs{ 2.6, 3.4 } do\n"
+          "  local c = allocate(t, { budget = { bits = bits } })\n"
+          "  compress(net, { c }) report(evaluate(net, part), c)\n"
+          "end\n",
+          f);
+    fclose(f);
+    char *out = vise(0, "run %s --dry-run", path);
+    assert_non_null(strstr(out, "would measure sensitivity measured: 10 of 10 cells (5 layers x 2 options)"));
+    free(out);
+    free(vise(0, "run %s", path));
+    out = vise(0, "run %s --dry-run", path); // every cell is kept now
+    assert_null(strstr(out, "would measure"));
+    free(out);
+    char *page = page_of("studied");
+    const char *const parts[] = {"Sensitivity: kl of each layer", "Allocations: predicted and measured loss",
+                                 "Allocation by exact", "stroke-dasharray"};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        if (!strstr(page, parts[i])) print_error("no '%s' in the page\n", parts[i]);
+        assert_non_null(strstr(page, parts[i]));
+    }
+    free(page);
+    char *json = vise(0, "report studied --json"), *csv = vise(0, "report studied --csv");
+    json_t *run = json_loads(json, 0, NULL), *tables = json_object_get(run, "tables");
+    assert_int_equal(json_array_size(tables), 3);
+    const json_t *value = json_object_get(json_array_get(tables, 0), "value");
+    double cell = json_real_value(json_array_get(json_array_get(value, 1), 1)); // conv2 at 4 bits
+    char line[128];
+    snprintf(line, sizeof line, ",1,sensitivity,kl,nats,conv2,4,%.17g,", cell);
+    assert_non_null(strstr(csv, line));
+    assert_non_null(strstr(csv, ",2,chosen,kl,,conv1,"));
+    assert_non_null(strstr(csv, ",3,measured,kl,,,exact,"));
+    json_decref(run);
+    free(json);
+    free(csv);
+}
+
 int main(void) {
     find_program();
     const struct CMUnitTest tests[] = {
@@ -495,7 +543,7 @@ int main(void) {
         cmocka_unit_test(test_mirror),      cmocka_unit_test(test_different_models),
         cmocka_unit_test(test_malformed),   cmocka_unit_test(test_heat),
         cmocka_unit_test(test_dry_bytes),   cmocka_unit_test(test_dry_leaves_nothing),
-        cmocka_unit_test(test_dry_refuses),
+        cmocka_unit_test(test_dry_refuses), cmocka_unit_test(test_study),
     };
     return cmocka_run_group_tests(tests, make_runs, NULL);
 }

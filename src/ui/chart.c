@@ -1,6 +1,7 @@
 // A scatter of the rows of a source: axes with round ticks and units, 95 % intervals as whiskers, a mark for each run
 // that stays its own, a hollow one for the original. Coordinates stay double until the last step; what is not a number
 // is skipped and counted.
+#include "ui/dots.h"
 #include "ui/widget.h"
 
 #include <math.h>
@@ -22,8 +23,7 @@ typedef struct axis {
 typedef struct plot {
     ui_area inner; // where points go
     axis x, y;
-    uint8_t *dots; // braille bits of each cell, [h x w]
-    uint8_t *dot_style;
+    ui_dots dots;
 } plot;
 
 uint32_t ui_chart_mark(int index) {
@@ -109,11 +109,7 @@ static void ranges(plot *p, const ui_chart *c, const point *points, int count) {
 // ---- dots --------------------------------------------------------------------------------------
 
 static void dot(plot *p, int dx, int dy, ui_style style) {
-    static const uint8_t bit[4][2] = {{0x01, 0x08}, {0x02, 0x10}, {0x04, 0x20}, {0x40, 0x80}};
-    int x = dx / 2, y = dy / 4;
-    if (dx < 0 || dy < 0 || x >= p->inner.r.w || y >= p->inner.r.h) return;
-    p->dots[y * p->inner.r.w + x] |= bit[dy % 4][dx % 2];
-    p->dot_style[y * p->inner.r.w + x] = (uint8_t)style;
+    ui_dot(&p->dots, dx, dy, style);
 }
 
 static int dot_x(const plot *p, double v) {
@@ -137,19 +133,6 @@ static void whisker(plot *p, const point *q, ui_style style) {
 static void level(plot *p, double v) {
     int y = dot_y(p, v);
     for (int x = 0; x < p->inner.r.w * 2; x += 4) dot(p, x, y, UI_DIM);
-}
-
-static void send_dots(const plot *p, char glyphs) {
-    for (int y = 0; y < p->inner.r.h; y++)
-        for (int x = 0; x < p->inner.r.w; x++) {
-            uint8_t d = p->dots[y * p->inner.r.w + x];
-            if (!d) continue;
-            bool upper = d & 0x1B, lower = d & 0xE4;
-            uint32_t ch = 0x2800u + d;
-            if (glyphs == 'a') ch = upper && lower ? ':' : upper ? '\'' : '.';
-            if (glyphs == 'l') ch = upper && lower ? 0x2502 : upper ? 0x2575 : 0x2577;
-            ui_char(p->inner, x, y, (ui_style)p->dot_style[y * p->inner.r.w + x], ch);
-        }
 }
 
 // ---- axes --------------------------------------------------------------------------------------
@@ -257,17 +240,15 @@ void ui_chart_draw(ui_area a, const ui_look *look, const ui_chart *c) {
         ui_wrap(ui_sub(a, 0, 1, a.r.w, a.r.h - 1), 0, UI_DIM, "More room is needed: z shows this panel alone.");
     } else {
         ranges(&p, c, points, count);
-        size_t cells = (size_t)p.inner.r.w * (size_t)p.inner.r.h;
-        p.dots = base_calloc(cells, 2);
-        p.dot_style = p.dots + cells;
+        ui_dots_open(&p.dots, p.inner);
         y_axis(a, &p, c);
         x_axis(a, &p, c);
         if (points[0].row < 0) level(&p, points[0].y);
         for (int i = 0; i < count; i++)
             if (points[i].row >= 0) whisker(&p, &points[i], (ui_style)(UI_MARK + points[i].row % UI_MARK_COUNT));
-        send_dots(&p, a.grid->ascii ? 'a' : look->dots);
+        ui_dots_send(&p.dots, a.grid->ascii ? 'a' : look->dots);
         draw_points(&p, look, points, count);
-        free(p.dots);
+        ui_dots_close(&p.dots);
     }
     free(points);
 }

@@ -81,6 +81,10 @@ static void take_tables(search *s, session_history *h, int64_t id) {
 
 static bool search_work(void *own, base_job *job, base_err *err) {
     search *s = own;
+    char *path = base_join(s->state_dir, "history.db");
+    bool there = base_is_file(path);
+    free(path);
+    if (!there) return true; // nothing was recorded yet
     session_history *h = session_history_open(s->state_dir, err);
     if (!h) return false;
     session_record *r = NULL;
@@ -131,7 +135,7 @@ void heat_search(ui_app *app, heat_part *own) {
     const char *open_model = app->state.model;
     bool same = own->searched && strcmp(own->asked, open_model) == 0;
     if (same || ui_task_going(app, "heat-history") || app->state.job != UI_IDLE) return;
-    if (!app->history) {
+    if (!app->state_dir) {
         own->searched = true;
         snprintf(own->asked, sizeof own->asked, "%s", open_model);
         return;
@@ -139,7 +143,7 @@ void heat_search(ui_app *app, heat_part *own) {
     drop_history(own);
     snprintf(own->asked, sizeof own->asked, "%s", open_model);
     search *s = base_calloc(1, sizeof *s);
-    s->state_dir = base_strdup(app->options->state_dir);
+    s->state_dir = base_strdup(app->state_dir);
     s->model = base_strdup(open_model);
     ui_task task = {
         .kind = "heat-history", .what = "looking for tables", .own = s, .work = search_work, .done = search_done};

@@ -25,6 +25,7 @@ const ui_part *const ui_parts[] = {
     &ui_part_save,     // cmd_save.c
     &ui_part_layers,   // layers.c
     &ui_part_past,     // past.c
+    &ui_part_trade,    // trade.c
     &ui_part_resize,   // resize.c
     &ui_part_recipe,   // recipe.c
     &ui_part_recipe_code, &ui_part_recipe_file,

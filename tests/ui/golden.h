@@ -63,7 +63,8 @@ static inline void golden_await(screen *s, const char *text) {
     while (!terminal_shows(s->t, text) && base_now() < until) terminal_sync(s->t);
     if (!terminal_shows(s->t, text)) {
         char *seen = terminal_text(s->t);
-        print_message("%s", seen);
+        for (char *at = strtok(seen, "\n"); at; at = strtok(NULL, "\n"))
+            print_message("%s\n", at); // it cuts long texts
         free(seen);
         fail_msg("the screen never showed \"%s\"", text);
     }

@@ -1,5 +1,6 @@
 -- Rounding to nearest minimises the error of each weight; what counts is the error of the layer's output. AdaRound learns
 -- for every weight whether to go down or up. The grid stays the one that round to nearest would use.
+-- stories260K, 64 stories, 300 steps: perplexity 6.02 of 3.69 at 3 bits (3.3 stored).
 recipe{
   name   = "adaround",
   about  = "learned rounding: down or up, whichever lowers the error of the layer's output",

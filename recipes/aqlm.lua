@@ -3,6 +3,7 @@
 -- ResNet-20 on CIFAR-10, 1,024 images: KL to the original 0.097 at 2.10 bits a weight, where gptq has 0.69 (0.44 with
 -- coordinate descent) at 2.07. All layers alike, axis = "out", scales = "e4m3", values = "i8": 0.074 at 2.04 bits, where
 -- gptq has 0.83.
+-- stories260K, 64 stories: perplexity 18.9 of 3.69 at 3.3 stored bits.
 recipe{
   name   = "aqlm",
   about  = "additive books of vectors, beam search and least squares",

@@ -2,6 +2,7 @@
 -- on with both under the inputs' second moment and is worth much at these widths.
 -- ResNet-20 on CIFAR-10, all layers alike, a whole row a group: KL to the original at 3 bits 0.10 (256 images), with cd 0.037 (1,024
 -- images); at 2 bits 0.35, with cd 0.16 (256 images; gptq 0.44). 2.13 bits a weight in all.
+-- stories260K, 64 stories, all layers at 2 bits: perplexity 30.7 of 3.69 at 2.65 stored bits.
 recipe{
   name   = "bpdq",
   about  = "bit planes on a variable grid",

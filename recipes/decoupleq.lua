@@ -1,6 +1,8 @@
 -- Codes (by gptq's sweep) and scales with real zero points (by the normal equations) in turn, for the same output error.
 -- ResNet-20 on CIFAR-10, all layers alike: KL to the original 0.048 at 3 bits (1,024 images; gptq 0.056 to 0.08, round to
 -- nearest 1.35), 0.18 at 2 bits (256 images; gptq 0.44).
+-- stories260K, 64 stories, all layers at 2 bits, the shared table too: perplexity 248 of 3.69 (gptq: thousands); the first and
+-- the last layer at 8 bits 61 (gptq 983, bpdq 18).
 recipe{
   name   = "decoupleq",
   about  = "integer part and float part of each layer in turn",

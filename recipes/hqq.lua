@@ -1,6 +1,7 @@
 -- HQQ: no data. The zero point of each group, a real number, is moved until a norm of the error that forgives
 -- outliers is least; the first and the last layer keep 8 bits.
 -- ResNet-20 on CIFAR-10: KL to the original 0.019 at 4 bits (4.5 with scales and zeros).
+-- stories260K: perplexity 4.04 of 3.69 at 4 bits (5.1 stored), 6.91 at 3 (4.3 stored).
 recipe{
   name   = "hqq",
   about  = "half-quadratic quantisation, real-valued zero points",

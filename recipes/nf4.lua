@@ -1,6 +1,7 @@
 -- NF4: the sixteen levels are quantiles of the normal distribution, one absmax scale for each 64 neighbouring weights;
 -- the scales are themselves 8-bit codes.
 -- On ResNet-20 / CIFAR-10: KL to the original 0.067 at 4.14 bits a weight (integers with a scale a channel: 0.094).
+-- stories260K: perplexity 4.31 of 3.69 at 4.14 bits.
 recipe{
   name   = "nf4",
   about  = "4-bit NormalFloat with doubly quantised scales, as QLoRA stores its base model",

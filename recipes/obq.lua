@@ -1,6 +1,7 @@
 -- OBQ: the exact greedy order that GPTQ approximates, one weight of a row at a time; for layers of up to 2,048 inputs.
 -- The first and the last layer keep 8 bits.
 -- ResNet-20 on CIFAR-10, 256 images: KL to the original 0.051 at 3 bits.
+-- stories260K, 64 stories: perplexity 7.49 of 3.69 at 3 bits (4.1 stored).
 recipe{
   name   = "obq",
   about  = "Optimal Brain Quantization, the first and the last layer in 8 bits",

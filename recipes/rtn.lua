@@ -1,5 +1,6 @@
 -- Round to nearest, all layers alike, a scale a channel: what every other method is measured against. ResNet-20 on
 -- CIFAR-10: KL to the original 0.094 at 4 bits, 1.35 at 3 (range = mse: 0.97).
+-- stories260K: perplexity 4.56 of 3.69 at 4 bits, 36.6 at 3.
 recipe{
   name   = "rtn",
   about  = "every weight rounded to its nearest level",

@@ -1,6 +1,7 @@
 -- Rounding and the ends of every range are learned together by signs of gradients; the step falls to 0 in 200 iterations.
 -- ResNet-20 on CIFAR-10, all layers alike, 1,024 images: KL to the original 0.064 at 3 bits, 0.32 at 2 (round to nearest:
 -- 1.35 at 3 bits).
+-- stories260K, 64 stories: perplexity 6.86 of 3.69 at 3 bits (3.3 stored).
 recipe{
   name   = "signround",
   about  = "rounding and clipping learned by signs of gradients",

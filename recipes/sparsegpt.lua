@@ -1,6 +1,7 @@
 -- SparseGPT: the least important weights go, the others make up for them; the first and last layers stay as they are.
 -- ResNet-20 on CIFAR-10, 1,024 images: KL to the original 0.043 at 50 %, 0.32 at 70 %; 2:4 in sequence 0.26 (wanda at
 -- 50 %: 0.26).
+-- stories260K, 64 stories: perplexity 17.2 of 3.69 at 50 %; so small a network has little to spare.
 recipe{
   name   = "sparsegpt",
   about  = "weights pruned with an update of those that stay",

@@ -1,6 +1,7 @@
 -- SpQR: weights that are costly to round stay floats, the rest gets few bits in small groups by GPTQ. The paper
 -- quantises the scales once more; here they are f16. The first and the last layer keep 8 bits.
 -- ResNet-20 on CIFAR-10: KL to the original 0.011 at 3 bits (4.5 stored).
+-- stories260K, 64 stories: perplexity 4.54 of 3.69 at 3 bits (5.25 stored).
 recipe{
   name   = "spqr",
   about  = "sensitive weights apart, the rest in small groups",

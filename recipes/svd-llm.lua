@@ -1,5 +1,6 @@
 -- The truncated SVD of the weight times the Cholesky factor of its inputs' second moment is the best there is in output
 -- error. On ResNet-20 / CIFAR-10 at 70 % of the weights: 87.4 % of 91.5, KL 0.28.
+-- stories260K, 64 stories: perplexity 54 of 3.69 at 74 % of the bytes.
 recipe{
   name   = "svd-llm",
   about  = "low rank with the least output error on the calibration inputs",

@@ -1,6 +1,7 @@
 -- Truncated singular value decomposition: the least error of the weights, whatever the inputs. svd-llm has the least
 -- error of the outputs. ResNet-20 on CIFAR-10: KL to the original 0.59 at 88.1 % of the values, 0.99 at 74.1 %
 -- (whitened: 0.076 and 0.24).
+-- stories260K: perplexity 69 of 3.69 at the default ratio.
 recipe{
   name   = "svd",
   about  = "each layer as a product of two thin matrices",

@@ -1,5 +1,6 @@
 -- Smoothing moves the inputs' outliers into the weights, the strongest directions of those go into a thin 16-bit branch,
 -- and what is left takes four bits. On ResNet-20 / CIFAR-10: 91.3 % of 91.5, KL 0.019 (7.7 bits: its layers are small).
+-- stories260K, 64 stories: perplexity 4.11 of 3.69 (7.6 stored: factors of 16 columns weigh much beside 64).
 recipe{
   name   = "svdquant",
   about  = "smoothing, a thin 16-bit low-rank branch, the rest of each layer in 4 bits",

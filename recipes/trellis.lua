@@ -1,6 +1,7 @@
 -- A path through a trellis of 4,096 states names each weight with two bits, at 0.074 of its variance instead of the 0.118
 -- of the best scalar levels. ResNet-20 / CIFAR-10, 256 images: 92.3 % of 91.5, KL 0.044 at 2.07 bits a weight, where gptq
 -- alone (all layers, 2.04 bits) has 0.79 and gptq behind the same rotation with descent 0.17.
+-- stories260K, 64 stories, state = 10: perplexity 17.7 of 3.69 at 3.2 stored bits.
 recipe{
   name   = "trellis",
   about  = "trellis codes behind a Hadamard rotation of each layer's inputs, with feedback under H",

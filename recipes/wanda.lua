@@ -1,5 +1,6 @@
 -- Wanda: in every output row the weights go whose product with the size of their input is least. No update, no solving.
 -- ResNet-20 on CIFAR-10, 1,024 images: KL to the original 0.26 at 50 % (sparsegpt: 0.043).
+-- stories260K, 64 stories: perplexity 18.3 of 3.69 at 50 %.
 recipe{
   name   = "wanda",
   about  = "weights of little |w| times input size pruned, row by row",

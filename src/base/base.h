@@ -300,6 +300,8 @@ typedef enum base_event_kind {
     BASE_EV_TABLE,       // text: a table as a JSON object: what report() drew of a sensitivity table or an allocation
     BASE_EV_CELL,    // text: a JSON object: a sensitivity table as measuring begins (kind "sensitivity_begun"), then a
                      // cell as soon as it is measured ("sensitivity_cell": metric, unit, row, option, value, ...)
+    BASE_EV_PAUSE,   // index 1: the work waits, 0: it goes on; layer: before which one, NULL: in the midst of work
+    BASE_EV_CHANGE,  // layer row with new steps; text: the Lua that says so; status BASE_FAILED: refused, text: why
     BASE_EV_RUN_END, // status; text: closing sentence or error
     BASE_EV_KINDS
 } base_event_kind;
@@ -328,9 +330,19 @@ typedef struct base_job {
     void *context;
     double start;      // base_now() when the job began
     atomic_int cancel; // 1: stop and keep what is finished
-    atomic_int pause;  // 1: wait between layers
+    atomic_int pause;  // 1: wait, see hold
     base_cache *cache; // results kept between runs; NULL: none
+    // Of a run that somebody watches; all NULL headless. hold waits while `pause` is set: base_cancelled calls it, so
+    // every loop that can be stopped can be paused. before_layer is called by a walk over layers before each one on the
+    // job's thread, and waits while the run is paused there; *steps: steps typed for that layer, in Lua (caller frees),
+    // after which it is called again; false: cancelled.
+    void (*hold)(struct base_job *job);
+    bool (*before_layer)(struct base_job *job, const char *layer, char **steps);
+    double held;                 // seconds waited so far; read on the job's thread
+    const struct base_job *over; // a job that this is a part of: its stop and its pause count here too; NULL: none
 } base_job;
+// Seconds of work: base_now() without the time held.
+double base_work_time(const base_job *job);
 
 void base_emit(base_job *job, base_event event); // fills time
 void base_log(base_job *job, base_level level, const char *fmt, ...) BASE_PRINTF(3, 4);

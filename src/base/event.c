@@ -55,7 +55,8 @@ const char *const base_event_names[BASE_EV_KINDS] = {
     [BASE_EV_PLAN] = "plan",           [BASE_EV_PROGRESS] = "progress",   [BASE_EV_LAYER_BEGIN] = "layer_begin",
     [BASE_EV_STEP] = "step",           [BASE_EV_LAYER_END] = "layer_end", [BASE_EV_TRAIN] = "train",
     [BASE_EV_MODEL] = "model",         [BASE_EV_SAVED] = "saved",         [BASE_EV_SEED] = "seed",
-    [BASE_EV_TABLE] = "table",         [BASE_EV_CELL] = "cell",           [BASE_EV_RUN_END] = "run_end",
+    [BASE_EV_TABLE] = "table",         [BASE_EV_CELL] = "cell",           [BASE_EV_PAUSE] = "pause",
+    [BASE_EV_CHANGE] = "change",       [BASE_EV_RUN_END] = "run_end",
 };
 
 void base_emit(base_job *job, base_event event) {
@@ -79,7 +80,18 @@ void base_progress(base_job *job, const char *phase, int64_t done, int64_t of, d
 }
 
 bool base_cancelled(const base_job *job) {
-    return job && atomic_load_explicit(&job->cancel, memory_order_relaxed) != 0;
+    for (; job; job = job->over) {
+        // The flag is the job's own: waiting for it changes nothing that the caller was promised.
+        if (job->hold && atomic_load_explicit(&job->pause, memory_order_relaxed)) job->hold((base_job *)(uintptr_t)job);
+        if (atomic_load_explicit(&job->cancel, memory_order_relaxed) != 0) return true;
+    }
+    return false;
+}
+
+double base_work_time(const base_job *job) {
+    double held = 0;
+    for (; job; job = job->over) held += job->held;
+    return base_now() - held;
 }
 
 bool base_go_on(const base_job *job, base_err *err) {

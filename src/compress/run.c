@@ -1,15 +1,14 @@
 // run: the walk. Layers in the order of the graph, each with the steps of its rule; what they need (second moments,
 // masks over all layers) is made when it is needed and dropped with the layer.
+#include "compress/change.h"
 #include "compress/coding/coding.h"
 #include "compress/keep.h"
-#include "compress/made.h"
 #include "compress/map.h"
 #include "compress/result.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 typedef struct walk {
     const model *m;
@@ -27,6 +26,7 @@ typedef struct walk {
     float *gram;    // second moment that the options of one layer share; NULL: none is held
     bool options;   // many rules a layer: `gram` stays until the next layer
     double began;
+    change_list changes; // made by hand during the walk; `plan` is theirs when there are any
 } walk;
 
 static const compress_rule *rule_of(const walk *w, int layer_index) {
@@ -399,9 +399,47 @@ static bool run_layer(walk *w, int i, base_layer_row *row, base_err *err) {
 
 // ---- the walk --------------------------------------------------------------------------------------
 
-static bool wait_while_paused(base_job *job, base_err *err) {
-    const struct timespec nap = {0, 20000000};
-    while (job && atomic_load(&job->pause) && !base_cancelled(job)) nanosleep(&nap, NULL);
+// Steps that were typed for the layer the walk waits before: they are taken, or refused with a reason and nothing is
+// changed.
+static void change_steps(walk *w, int i, const char *text) {
+    base_err why = {0};
+    char *line = NULL;
+    compress_rule rule = {0};
+    base_layer_row row = start_row(w, i);
+    compress_plan one = *w->plan;
+    walk checked = {.m = w->m, .plan = &one};
+    bool ok = w->plan->read_steps
+                  ? w->plan->read_steps(w->plan->read_context, row.name, text, &rule, &line, &why)
+                  : base_fail(&why, "the steps of this walk are not a recipe's, so they cannot be changed");
+    one.rules = &rule;
+    one.rule_count = 1;
+    ok = ok && change_allowed(rule_of(w, i), &rule, &why) && check_steps(&checked, &why);
+    if (ok) {
+        change_take(&w->changes, &w->plan, &rule, &w->rule[i]);
+        row = start_row(w, i);
+        base_log(w->job, BASE_WARN, "changed by hand: %s", line);
+    } else {
+        free(rule.pattern);
+        free(rule.steps);
+    }
+    base_emit(w->job, (base_event){.kind = BASE_EV_CHANGE,
+                                   .layer = &row,
+                                   .index = i,
+                                   .total = w->m->layer_count,
+                                   .status = ok ? BASE_OK : BASE_FAILED,
+                                   .text = ok ? line : why.text});
+    free(line);
+}
+
+// Whoever watches the run may hold it here, and change what comes.
+static bool before_layer(walk *w, int i, base_err *err) {
+    base_job *job = w->job;
+    char *typed = NULL;
+    while (job && job->before_layer && job->before_layer(job, w->m->layers[i].name, &typed) && typed) {
+        change_steps(w, i, typed);
+        free(typed);
+        typed = NULL;
+    }
     return base_go_on(job, err);
 }
 
@@ -419,17 +457,16 @@ static bool walk_layers(walk *w, base_err *err) {
     double done = 0, all = 0;
     for (int i = 0; i < total; i++) all += cost_of(w->m, &w->m->layers[i]);
     for (int i = 0; i < total; i++) {
-        double began = base_now();
-        if (!wait_while_paused(w->job, err)) return false;
+        if (!before_layer(w, i, err)) return false;
+        double began = base_work_time(w->job);
         base_layer_row row = start_row(w, i);
         emit_row(w, BASE_EV_LAYER_BEGIN, &row, NULL);
         if (!run_layer(w, i, &row, err)) return false;
-        row.seconds = base_now() - began;
+        row.seconds = base_work_time(w->job) - began;
         w->r->rows[w->r->row_count++] = row;
-        made_tell(w->plan, w->m, w->r, i);
         emit_row(w, BASE_EV_LAYER_END, &row, NULL);
         done += cost_of(w->m, &w->m->layers[i]);
-        double spent = base_now() - w->began;
+        double spent = base_work_time(w->job) - w->began;
         base_progress(w->job, "compressing", i + 1, total, done > 0 ? spent * (all - done) / done : NAN);
     }
     return model_tensors_intact(w->m->tensors, err);
@@ -491,7 +528,7 @@ bool compress_sizes_only(const model *m, const compress_plan *plan, base_job *jo
 }
 
 bool compress_run(const model *m, const compress_plan *plan, base_job *job, compress_result **out, base_err *err) {
-    walk w = {.m = m, .plan = plan, .job = job, .r = result_new(m), .began = base_now()};
+    walk w = {.m = m, .plan = plan, .job = job, .r = result_new(m), .began = base_work_time(job)};
     w.rule = base_calloc((size_t)m->layer_count + 1, sizeof *w.rule);
     w.planned = base_calloc((size_t)m->layer_count + 1, sizeof *w.planned);
     if (plan->about) base_clean(w.r->about, sizeof w.r->about, plan->about);
@@ -505,6 +542,7 @@ bool compress_run(const model *m, const compress_plan *plan, base_job *job, comp
         compress_result_free(w.r);
     }
     free_plans(&w);
+    change_free(&w.changes);
     free(w.rule);
     return ok;
 }
@@ -588,10 +626,10 @@ static bool walk_options(option_walk *o, const int *layers, int count, base_job 
     for (int k = 0; k < count; k++) {
         int i = layers ? layers[k] : k;
         for (int r = 0; r < rules; r++) {
-            o->quiet.cancel = base_cancelled(job);
-            if (!wait_while_paused(job, err) || !run_option(o, i, r, err)) return false;
+            if (!base_go_on(job, err) || !run_option(o, i, r, err)) return false;
             double done = (double)k * rules + r + 1, all = (double)count * rules;
-            base_progress(job, "options", (int64_t)done, (int64_t)all, (base_now() - w->began) * (all - done) / done);
+            base_progress(job, "options", (int64_t)done, (int64_t)all,
+                          (base_work_time(job) - w->began) * (all - done) / done);
         }
         base_big_free(w->gram);
         w->gram = NULL;
@@ -605,8 +643,9 @@ bool compress_options(const model *m, const compress_plan *plan, const int *laye
     parallel.sequential = false;
     option_walk o = {.each = each, .context = context};
     walk *w = &o.w;
-    if (job) o.quiet = (base_job){.start = job->start, .cache = job->cache};
-    *w = (walk){.m = m, .plan = &parallel, .job = &o.quiet, .r = result_new(m), .began = base_now(), .options = true};
+    if (job) o.quiet = (base_job){.start = job->start, .cache = job->cache, .over = job};
+    *w = (walk){.m = m, .plan = &parallel, .job = &o.quiet, .r = result_new(m), .options = true};
+    w->began = base_work_time(job);
     w->rule = base_calloc((size_t)m->layer_count + 1, sizeof *w->rule);
     w->planned = base_calloc((size_t)m->layer_count + 1, sizeof *w->planned);
     bool graph = m->graph != NULL;

@@ -57,7 +57,7 @@ bool script_recipe_word(const char *name) {
     return strcmp(name, "arg") == 0 || compress_step_find(name) || compress_rewrite_find(name);
 }
 
-static bool open_language(lua_State *L, const script_run_options *options, base_err *err) {
+bool recipe_open_language(lua_State *L, const script_run_options *options, base_err *err) {
     for (size_t i = 0; i < LANGUAGE_PARTS; i++)
         if (!script_register(L, language[i], err)) return false;
     static const lua_CFunction openers[] = {recipe_open_handles, recipe_open_steps, recipe_open_own_steps,
@@ -75,9 +75,10 @@ static bool run_text(recipe_run *run, base_err *err) {
     lua_State *L = script_state_new("recipe", SCRIPT_MEMORY, run->job);
     if (!L) return base_fail(err, "%s: no memory for its Lua state", run->recipe->path);
     script_set_context(L, run);
-    bool ok = open_language(L, run->options, err) && script_load(L, run->recipe->path, run->recipe->text, err) &&
+    bool ok = recipe_open_language(L, run->options, err) && script_load(L, run->recipe->path, run->recipe->text, err) &&
               script_pcall(L, 0, 0, run->declare ? recipe_declare_seconds : recipe_seconds, err);
     script_state_free(L);
+    recipe_changes_free(run);
     if (!ok && run->declare && run->working) ok = true;
     if (ok && !run->named)
         return base_fail(err, "%s: has no recipe{ name = ..., about = ..., source = ... } at its top",
@@ -102,6 +103,12 @@ static int push_params(lua_State *L) {
     return 0;
 }
 
+bool recipe_open_params(lua_State *L, const script_recipe *r, base_err *err) {
+    lua_pushcfunction(L, push_params);
+    lua_pushlightuserdata(L, (void *)(uintptr_t)r);
+    return script_pcall(L, 1, 0, 0, err);
+}
+
 bool script_recipe_check_steps(const script_recipe *r, int line, const char *steps, base_err *err) {
     static const script_run_options none;
     recipe_run run = {.recipe = r, .options = &none, .named = true};
@@ -111,13 +118,9 @@ bool script_recipe_check_steps(const script_recipe *r, int line, const char *ste
     base_buf text = {0};
     for (int i = 1; i < line; i++) base_buf_puts(&text, "\n");
     base_buf_printf(&text, "rule(\".*\", %s)", steps);
-    bool ok = open_language(L, &none, err);
-    if (ok) {
-        lua_pushcfunction(L, push_params);
-        lua_pushlightuserdata(L, (void *)(uintptr_t)r);
-        ok = script_pcall(L, 1, 0, 0, err);
-    }
-    ok = ok && script_load(L, r->path, text.text, err) && script_pcall(L, 0, 0, recipe_declare_seconds, err);
+    bool ok = recipe_open_language(L, &none, err);
+    ok = ok && recipe_open_params(L, r, err) && script_load(L, r->path, text.text, err) &&
+         script_pcall(L, 0, 0, recipe_declare_seconds, err);
     base_buf_free(&text);
     script_state_free(L);
     return ok;

@@ -13,6 +13,12 @@
 // Seconds of Lua that may pass between two calls that do work, and for reading the declarations.
 static const double recipe_seconds = 10, recipe_declare_seconds = 2;
 
+// A change(): steps of one layer in one call of compress.
+typedef struct recipe_hand {
+    compress_rule rule;
+    int call;
+} recipe_hand;
+
 typedef struct recipe_run {
     script_recipe *declare;      // being filled; NULL when running for real
     const script_recipe *recipe; // path, text and params
@@ -23,6 +29,8 @@ typedef struct recipe_run {
     int asked;                     // params asked for so far
     lua_State *L;                  // whose call of compress runs; steps of the recipe's own are called there
     const compress_target *target; // what such a step works on; NULL: none runs
+    recipe_hand *changes;
+    int change_count, compress_calls; // calls of compress so far
 } recipe_run;
 recipe_run *recipe_of(lua_State *L);
 
@@ -116,6 +124,17 @@ void recipe_read_args(lua_State *L, int index, const char *owner, const base_arg
                       base_value *values, const char *const *also);
 uint64_t recipe_seed(lua_State *L, bool given, double stated, uint64_t otherwise, const char *what); // and its event
 void recipe_figures_push(lua_State *L, const base_model_row *row);
+
+// ---- changes by hand (recipe_change.c) ---------------------------------------------------------
+
+int recipe_change(lua_State *L);
+void recipe_changes_apply(recipe_run *run, compress_plan *plan); // of the call of compress that is counted now
+void recipe_changes_free(recipe_run *run);
+// compress_plan.read_steps; the context is the recipe_run.
+bool recipe_read_typed(void *context, const char *layer, const char *text, compress_rule *rule, char **line,
+                       base_err *err);
+bool recipe_open_language(lua_State *L, const script_run_options *options, base_err *err);
+bool recipe_open_params(lua_State *L, const script_recipe *r, base_err *err); // as globals
 
 // ---- the functions of each file ----------------------------------------------------------------
 

@@ -394,4 +394,5 @@ int recipe_open_steps(lua_State *L) {
     return 0;
 }
 
-const luaL_Reg recipe_step_functions[] = {{"rule", api_rule}, {"step", recipe_own_step}, {NULL, NULL}};
+const luaL_Reg recipe_step_functions[] = {
+    {"rule", api_rule}, {"step", recipe_own_step}, {"change", recipe_change}, {NULL, NULL}};

@@ -77,7 +77,12 @@ static int api_compress(lua_State *L) {
     lua_settop(L, 2);
     recipe_model *net = recipe_check_model(L, 1);
     luaL_checktype(L, 2, LUA_TTABLE);
-    const compress_plan *plan = recipe_plan(L, 2, net);
+    compress_plan *plan = recipe_plan(L, 2, net);
+    recipe_run *run = recipe_of(L);
+    run->compress_calls++;
+    recipe_changes_apply(run, plan);
+    plan->read_steps = recipe_read_typed;
+    plan->read_context = run;
     compress_result_free(net->result);
     net->result = NULL;
     base_err err = {0};
@@ -87,10 +92,7 @@ static int api_compress(lua_State *L) {
         lua_settop(L, 1);
         return 1;
     }
-    compress_plan told = *plan;
-    told.made = recipe_of(L)->options->made;
-    told.made_context = recipe_of(L)->options->made_context;
-    bool ok = compress_run(net->m, &told, recipe_of(L)->job, &net->result, &err);
+    bool ok = compress_run(net->m, plan, recipe_of(L)->job, &net->result, &err);
     if (!ok && err.status == BASE_CANCELLED && net->result && finished_layers(net->result)) recipe_keep_stopped(L, net);
     recipe_done(L, ok, &err);
     lua_settop(L, 1);

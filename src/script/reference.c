@@ -34,6 +34,10 @@ static const struct {
      "and the last layer of any model. The first rule that matches a layer counts, with all its steps in order; a "
      "layer no "
      "rule matches stays as it is. A pattern that matches nothing is an error."},
+    {"change", "change(layer, step, ... [, call])",
+     "The steps of one layer, by its exact name, before all rules of the first call of `compress` (or the one that is "
+     "counted by `call`); without steps the layer stays as it is. Steps typed for a layer while a run waits before it "
+     "are recorded as such a line at the top of the recipe, so that `vise replay` gives the same bytes."},
     {"step", "step{ name =, apply = function(w, ctx) ... end [, about =] [, inputs =] }",
      "A step of your own, used in rules like the built-in ones: see \"A step of your own\"."},
     {"compress", "compress(net, { rule, ..., option = value })",

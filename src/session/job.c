@@ -21,6 +21,14 @@ struct session_job {
     base_err err;
     atomic_bool done;
     bool joined;
+    // What follows is shared under the lock.
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    pthread_t self;    // the job's thread as it knows itself
+    bool waiting;      // it waits
+    bool stop_at_next; // pause before the next layer
+    const char *layer; // that it waits before; NULL: it waits elsewhere, or not at all
+    char *typed;       // steps for that layer
 };
 
 static void fan_out_event(void *context, const base_event *event) {
@@ -33,6 +41,99 @@ static fan_out fan_out_copy(const session_listener *listeners, size_t count) {
     if (count) memcpy(fan.listeners, listeners, count * sizeof *listeners);
     return fan;
 }
+
+// ---- waiting -----------------------------------------------------------------------------------
+
+static session_job *of(base_job *job) {
+    return (session_job *)(void *)((char *)job - offsetof(session_job, job));
+}
+
+static void tell(session_job *j, const char *layer, bool paused) {
+    base_layer_row row = {0};
+    if (layer) snprintf(row.name, sizeof row.name, "%s", layer);
+    base_emit(&j->job, (base_event){.kind = BASE_EV_PAUSE, .layer = layer ? &row : NULL, .index = paused});
+}
+
+// On the job's thread, while the pause flag is set. What was typed meanwhile ends the wait, but not the pause.
+static void wait_here(session_job *j, const char *layer, char **steps) {
+    double began = base_now();
+    tell(j, layer, true);
+    pthread_mutex_lock(&j->lock);
+    j->waiting = true;
+    j->layer = layer;
+    while (atomic_load(&j->job.pause) && !atomic_load(&j->job.cancel) && !j->typed)
+        pthread_cond_wait(&j->wake, &j->lock);
+    j->waiting = false;
+    j->layer = NULL;
+    if (steps) *steps = j->typed;
+    j->typed = NULL;
+    bool on = !steps || !*steps;
+    pthread_mutex_unlock(&j->lock);
+    j->job.held += base_now() - began;
+    if (on) tell(j, layer, false);
+}
+
+// The threads that help the job's wait when it does; until then they finish what it may be waiting for.
+static void hold(base_job *job) {
+    session_job *j = of(job);
+    if (pthread_equal(pthread_self(), j->self)) {
+        wait_here(j, NULL, NULL);
+        return;
+    }
+    pthread_mutex_lock(&j->lock);
+    while (j->waiting && atomic_load(&job->pause) && !atomic_load(&job->cancel)) pthread_cond_wait(&j->wake, &j->lock);
+    pthread_mutex_unlock(&j->lock);
+}
+
+static bool before_layer(base_job *job, const char *layer, char **steps) {
+    session_job *j = of(job);
+    *steps = NULL;
+    pthread_mutex_lock(&j->lock);
+    if (j->stop_at_next) atomic_store(&job->pause, 1);
+    j->stop_at_next = false;
+    pthread_mutex_unlock(&j->lock);
+    if (atomic_load(&job->pause) && !atomic_load(&job->cancel)) wait_here(j, layer, steps);
+    return !atomic_load(&job->cancel);
+}
+
+static void wake(session_job *j) {
+    pthread_mutex_lock(&j->lock);
+    pthread_cond_broadcast(&j->wake);
+    pthread_mutex_unlock(&j->lock);
+}
+
+void session_job_cancel(session_job *j) {
+    atomic_store(&j->job.cancel, 1);
+    wake(j);
+}
+
+void session_job_pause(session_job *j, bool paused) {
+    pthread_mutex_lock(&j->lock);
+    j->stop_at_next = false;
+    pthread_mutex_unlock(&j->lock);
+    atomic_store(&j->job.pause, paused);
+    wake(j);
+}
+
+void session_job_step(session_job *j) {
+    pthread_mutex_lock(&j->lock);
+    // Asked for while the run is on its way to a pause: it is before the next layer that it stops.
+    j->stop_at_next = true;
+    pthread_mutex_unlock(&j->lock);
+    atomic_store(&j->job.pause, 0);
+    wake(j);
+}
+
+bool session_job_change(session_job *j, const char *steps) {
+    pthread_mutex_lock(&j->lock);
+    bool taken = j->layer && !j->typed && atomic_load(&j->job.pause);
+    if (taken) j->typed = base_strdup(steps);
+    pthread_cond_broadcast(&j->wake);
+    pthread_mutex_unlock(&j->lock);
+    return taken;
+}
+
+// ---- the body ----------------------------------------------------------------------------------
 
 // Run the body and send the closing event; the error text of a body that succeeded is its closing sentence, if any.
 static base_status run_body(session_body body, void *context, base_job *job, base_err *err) {
@@ -56,6 +157,7 @@ static void *job_thread(void *context) {
     int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
     for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) sigdelset(&all, faults[i]);
     pthread_sigmask(SIG_BLOCK, &all, NULL);
+    j->self = pthread_self();
     run_body(j->body, j->context, &j->job, &j->err);
     atomic_store(&j->done, true);
     return NULL;
@@ -70,8 +172,14 @@ session_job *session_job_start(session_body body, void *context, const session_l
     j->job.emit = fan_out_event;
     j->job.context = &j->fan;
     j->job.start = base_now();
+    j->job.hold = hold;
+    j->job.before_layer = before_layer;
+    pthread_mutex_init(&j->lock, NULL);
+    pthread_cond_init(&j->wake, NULL);
     int trouble = pthread_create(&j->thread, NULL, job_thread, j);
     if (trouble) {
+        pthread_cond_destroy(&j->wake);
+        pthread_mutex_destroy(&j->lock);
         free(j->fan.listeners);
         free(j);
         base_fail(err, "cannot start the job thread: %s", strerror(trouble));
@@ -80,12 +188,6 @@ session_job *session_job_start(session_body body, void *context, const session_l
     return j;
 }
 
-void session_job_cancel(session_job *j) {
-    atomic_store(&j->job.cancel, 1);
-}
-void session_job_pause(session_job *j, bool paused) {
-    atomic_store(&j->job.pause, paused);
-}
 bool session_job_done(const session_job *j) {
     return atomic_load(&((session_job *)j)->done);
 }
@@ -103,6 +205,9 @@ void session_job_free(session_job *j) {
         session_job_cancel(j);
         pthread_join(j->thread, NULL);
     }
+    pthread_cond_destroy(&j->wake);
+    pthread_mutex_destroy(&j->lock);
+    free(j->typed);
     free(j->fan.listeners);
     free(j);
 }

@@ -15,6 +15,9 @@ struct session_recorder {
     double start;
     int64_t layers, models, saved, inputs, tables;
     json_t *params, *seeds;
+    char *text;              // of the recipe as given
+    base_buf changes;        // lines that were added to it by hand while it ran
+    double held, held_since; // seconds paused; when the pause began, 0: it goes on
     int64_t peak;
     bool ended, troubled;
 };
@@ -63,6 +66,7 @@ session_recorder *session_recorder_new(session_history *h, const session_start_i
     r->h = h;
     r->id = sqlite3_last_insert_rowid(h->db);
     r->start = base_now();
+    r->text = base_strdup(info->recipe_text);
     r->params = json_object();
     r->seeds = json_array();
     return r;
@@ -166,16 +170,35 @@ static void on_table(session_recorder *r, const base_event *e) {
     if (!ok) trouble(r, &err);
 }
 
+// The text becomes that of a recipe with which the run is the same without anybody's hand.
+static void on_change(session_recorder *r, const base_event *e) {
+    if (e->status != BASE_OK || !e->text || !r->text) return;
+    char hash[33];
+    base_buf_printf(&r->changes, "%s%s\n", r->changes.length ? "" : "-- Changed by hand while it ran:\n", e->text);
+    char *text = base_sprintf("%s\n%s", r->changes.text, r->text);
+    base_hash_of(text, strlen(text), hash);
+    update_texts(r, "recipe_text = ?1, recipe_hash = ?2", (const char *const[]){text, hash}, 2);
+    free(text);
+}
+
+static void on_pause(session_recorder *r, const base_event *e) {
+    if (e->index && r->held_since == 0) r->held_since = base_now();
+    if (e->index || r->held_since == 0) return;
+    r->held += base_now() - r->held_since;
+    r->held_since = 0;
+}
+
 static void finish(session_recorder *r, const char *status, const char *message) {
     base_err err = {0};
     sqlite3_stmt *st;
     r->ended = true;
+    on_pause(r, &(base_event){.index = 0}); // a run that is stopped while it is paused
     bool ok = history_prepare(
         r->h, "UPDATE runs SET status = ?1, message = ?2, seconds = ?3, peak_bytes = ?4 WHERE id = ?5", &st, &err);
     if (ok) {
         bind(st, 1, status);
         bind(st, 2, message);
-        sqlite3_bind_double(st, 3, base_now() - r->start);
+        sqlite3_bind_double(st, 3, base_now() - r->start - r->held);
         int64_t peak = (int64_t)base_big_peak();
         sqlite3_bind_int64(st, 4, peak > r->peak ? peak : r->peak);
         sqlite3_bind_int64(st, 5, r->id);
@@ -189,8 +212,9 @@ static void on_end(session_recorder *r, const base_event *e) {
 }
 
 static void (*const handlers[BASE_EV_KINDS])(session_recorder *, const base_event *) = {
-    [BASE_EV_PARAM] = on_param, [BASE_EV_SEED] = on_seed,   [BASE_EV_LAYER_END] = on_layer, [BASE_EV_MODEL] = on_model,
-    [BASE_EV_SAVED] = on_saved, [BASE_EV_RUN_END] = on_end, [BASE_EV_TABLE] = on_table,
+    [BASE_EV_PARAM] = on_param, [BASE_EV_SEED] = on_seed,   [BASE_EV_LAYER_END] = on_layer,
+    [BASE_EV_MODEL] = on_model, [BASE_EV_SAVED] = on_saved, [BASE_EV_RUN_END] = on_end,
+    [BASE_EV_TABLE] = on_table, [BASE_EV_PAUSE] = on_pause, [BASE_EV_CHANGE] = on_change,
 };
 
 void session_recorder_event(void *recorder, const base_event *event) {
@@ -230,5 +254,7 @@ void session_recorder_free(session_recorder *r) {
     if (!r->ended) finish(r, "failed", "the run ended without a closing event");
     json_decref(r->params);
     json_decref(r->seeds);
+    base_buf_free(&r->changes);
+    free(r->text);
     free(r);
 }

@@ -234,7 +234,12 @@ typedef struct session_job session_job;
 session_job *session_job_start(session_body body, void *context, const session_listener *listeners, size_t count,
                                base_err *err) BASE_MUST_USE;
 void session_job_cancel(session_job *j);
+// The work waits at its next look at the stop flag (each 0.1 s at most), or goes on.
 void session_job_pause(session_job *j, bool paused);
+void session_job_step(session_job *j); // goes on to the next layer and pauses before it
+// Steps in Lua for the layer that the run is paused before; an event tells whether they were taken. false: it is not
+// paused before a layer.
+bool session_job_change(session_job *j, const char *steps);
 bool session_job_done(const session_job *j);
 base_status session_job_wait(session_job *j, base_err *err); // joins; err has the error of a failed body
 void session_job_free(session_job *j);                       // after wait

@@ -52,10 +52,11 @@ static int tab_add(ui_app *app, const char *title) {
 }
 
 // `tab = "Run, Recipe"`: the tabs a view stands on; without it, Run.
-static void place_on_tabs(ui_app *app, ui_view *v) {
+static void place_on_tabs(ui_app *app, ui_view *v, bool home_alone) {
     const char *text = v->lua ? script_view_text(v->lua, "tab") : NULL;
     v->tabs = 0;
-    for (const char *at = text ? text : "Run"; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
+    for (const char *at = text ? text : "Run"; at && !(home_alone && v->tabs);
+         at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
         char title[24], raw[24];
         at += strspn(at, " ");
         size_t n = strcspn(at, ",");
@@ -72,7 +73,8 @@ static void place_on_tabs(ui_app *app, ui_view *v) {
 // Tabs in the order of their first views. The tab that was shown stays, else Run.
 static void make_tabs(ui_app *app, const char *shown) {
     app->tab_count = app->tab = 0;
-    for (int i = 0; i < app->view_count; i++) place_on_tabs(app, &app->views[i]);
+    for (int i = 0; i < app->view_count; i++) place_on_tabs(app, &app->views[i], true); // each makes its first one
+    for (int i = 0; i < app->view_count; i++) place_on_tabs(app, &app->views[i], false);
     int at = ui_tab_find(app, shown);
     ui_tab_go(app, at >= 0 ? at : 0);
 }

@@ -190,7 +190,7 @@ static bool has_no_place(const said *s) {
 // learn on every weight leave out the networks of wide layers.
 static bool too_long(const char *recipe, const char *path) {
     static const char *const learners[] = {"gsq", "adaquant", "bpdq", "aqlm", "vptq", "residual-vq", "simvq", "pvq"};
-    if (strcmp(recipe, "obq") == 0) return !strstr(path, "digits");
+    if (!strcmp(recipe, "obq") || !strcmp(recipe, "obs")) return !strstr(path, "digits");
     bool wide = strstr(path, "mnist") != NULL;
     for (size_t i = 0; wide && i < sizeof learners / sizeof *learners; i++)
         if (strcmp(recipe, learners[i]) == 0) return true;

@@ -121,8 +121,8 @@ static void put_cell(base_buf *out, const svg_heat *h, int r, int c, double low,
     base_buf_printf(out,
                     "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" fill=\"rgb(%d,%d,%d)\" stroke=\"#fff\"/>"
                     "<text text-anchor=\"middle\" fill=\"%s\" x=\"%d\" y=\"%d\">%.3g</text>\n",
-                    x, y, CELL_WIDTH, CELL_HEIGHT, rgb >> 16, rgb >> 8 & 255, rgb & 255, share > 0.6 ? "#000" : "#fff", x + CELL_WIDTH / 2,
-                    y + 14, v);
+                    x, y, CELL_WIDTH, CELL_HEIGHT, rgb >> 16, rgb >> 8 & 255, rgb & 255, share > 0.6 ? "#000" : "#fff",
+                    x + CELL_WIDTH / 2, y + 14, v);
 }
 
 void svg_heat_put(base_buf *out, const svg_heat *h) {

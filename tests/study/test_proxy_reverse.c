@@ -61,7 +61,8 @@ static void relevance_is_summed(void **state) {
             all[l->weight] = one;
             for (int n = 0; n < 4; n++) {
                 assert_true(data_fetch(b.calib, n, 1, &batch, &err));
-                assert_true(engine_relevance(b.m, b.m->weights, &batch, &(engine_relevance_rule){.epsilon = 0.05}, all, NULL, &err));
+                assert_true(engine_relevance(b.m, b.m->weights, &batch, &(engine_relevance_rule){.epsilon = 0.05}, all,
+                                             NULL, &err));
                 for (int64_t i = 0; i < l->weights; i++) sum[i] += (double)one[i] / 4;
             }
             for (int64_t i = 0; i < l->weights; i++) total += fabs(sum[i]);

@@ -84,7 +84,7 @@ GOLDEN_OBJ = $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/golden/*.c))
 $(BUILD)/tests/golden/golden: $(GOLDEN_OBJ) $(BUILD)/libvise.a
 	$(call say,link,$@)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
 .SECONDARY:
--include $(patsubst %.c,$(BUILD)/%.d,src/main.c $(SRC) $(TEST_SRC) $(BENCH_SRC) $(FUZZ_SRC) $(wildcard tests/soak/*.c tests/support/*.c tests/golden/*.c))
+-include $(patsubst %.c,$(BUILD)/%.d,src/main.c $(SRC) $(TEST_SRC) $(BENCH_SRC) $(FUZZ_SRC) $(wildcard tests/soak/*.c tests/tour/*.c tests/support/*.c tests/golden/*.c))
 
 setup: ## install every package needed to build and test, through the system's package manager
 	@sh .ci/setup
@@ -121,6 +121,10 @@ soak: ## 10,000 random keys and resizes during runs under the address and thread
 .PHONY: soak soak-run
 soak-run: $(BUILD)/vise $(BUILD)/tests/soak/soak_screen
 	@$(BUILD)/tests/soak/soak_screen
+
+tour: $(BUILD)/tests/tour/tour ## play the tour of docs/tour.md and draw its pictures anew
+	@$(BUILD)/tests/tour/tour && ls docs/tour
+.PHONY: tour
 
 fuzz: ## fuzz every reader with libFuzzer, FUZZ_SECONDS each (60), from tests/fuzz/corpus
 	@command -v clang >/dev/null || { echo "make fuzz needs clang (Debian: apt-get install clang)"; exit 1; }

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ui/app.h"
+#include "ui/task.h"
 
 typedef struct ui_player {
     char *text, *at;
@@ -26,7 +26,7 @@ void ui_player_close(ui_player *p) {
 }
 
 bool ui_player_waiting(const ui_app *app) {
-    return app->player && app->player->waiting && app->job;
+    return app->player && app->player->waiting && (app->job || ui_task_what(app));
 }
 
 static void press_names(ui_app *app, char *line) {
@@ -43,7 +43,7 @@ static void press_names(ui_app *app, char *line) {
 void ui_player_step(ui_app *app) {
     ui_player *p = app->player;
     if (!p) return;
-    if (p->waiting && app->job) return;
+    if (ui_player_waiting(app)) return;
     p->waiting = false;
     if (!*p->at) {
         ui_player_close(p);

@@ -118,7 +118,9 @@ static void make_rules(facts *f) {
         for (int k = 1; k <= steps_of(chains[i].steps); k++) find_rule(f, prefix(chains[i].steps, k));
 }
 
-static bool note(void *context, int i, int rule, const float *decoded, const base_layer_row *row, base_err *err) {
+static bool note(void *context, int i, int rule, const float *decoded, const compress_stored *stored,
+                 const base_layer_row *row, base_err *err) {
+    (void)stored;
     (void)decoded;
     (void)err;
     facts *f = context;

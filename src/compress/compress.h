@@ -113,6 +113,24 @@ typedef struct compress_rule {
     int step_count; // 0: keep the layer as it is
 } compress_rule;
 
+// How often each code of one array is used.
+typedef struct compress_codes {
+    char what[64];      // the term that holds them: "uniform", "codebook"
+    int bits;           // stored bits a code
+    int64_t count;      // codes
+    double entropy;     // order 0, bits a code
+    const int64_t *use; // [1 << bits]
+} compress_codes;
+enum { COMPRESS_MADE_CODES = 16 };
+// A layer that was just finished; lent for the time of the call.
+typedef struct compress_made {
+    const char *layer;
+    int64_t rows, cols;
+    const float *before, *after; // [rows x cols]; the same where the layer stays as it was
+    const compress_codes *codes; // of its terms, terms inside included
+    int code_count;
+} compress_made;
+
 typedef struct compress_plan {
     compress_rule *rules;
     int rule_count;         // first match wins; a layer no rule matches stays as it is
@@ -130,6 +148,9 @@ typedef struct compress_plan {
     bool (*read_steps)(void *context, const char *layer, const char *text, compress_rule *rule, char **line,
                        base_err *err);
     void *read_context;
+    void (*made)(void *context,
+                 const compress_made *layer); // told of each layer, on the thread of the run; NULL: nobody
+    void *made_context;
 } compress_plan;
 void compress_plan_free(compress_plan *plan); // rules and steps, not the views
 

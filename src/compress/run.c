@@ -3,6 +3,7 @@
 #include "compress/change.h"
 #include "compress/coding/coding.h"
 #include "compress/keep.h"
+#include "compress/made.h"
 #include "compress/map.h"
 #include "compress/result.h"
 
@@ -464,6 +465,7 @@ static bool walk_layers(walk *w, base_err *err) {
         if (!run_layer(w, i, &row, err)) return false;
         row.seconds = base_work_time(w->job) - began;
         w->r->rows[w->r->row_count++] = row;
+        made_tell(w->plan, w->m, w->r, i);
         emit_row(w, BASE_EV_LAYER_END, &row, NULL);
         done += cost_of(w->m, &w->m->layers[i]);
         double spent = base_work_time(w->job) - w->began;

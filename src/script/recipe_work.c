@@ -92,7 +92,10 @@ static int api_compress(lua_State *L) {
         lua_settop(L, 1);
         return 1;
     }
-    bool ok = compress_run(net->m, plan, recipe_of(L)->job, &net->result, &err);
+    compress_plan told = *plan;
+    told.made = recipe_of(L)->options->made;
+    told.made_context = recipe_of(L)->options->made_context;
+    bool ok = compress_run(net->m, &told, recipe_of(L)->job, &net->result, &err);
     if (!ok && err.status == BASE_CANCELLED && net->result && finished_layers(net->result)) recipe_keep_stopped(L, net);
     recipe_done(L, ok, &err);
     lua_settop(L, 1);

@@ -76,6 +76,8 @@ typedef struct script_run_options {
     const study_store *store;        // cells of sensitivity tables, kept between runs; NULL: none
     script_estimate *dry;            // a dry run that fills this; NULL: a real one
     bool no_save;                    // save() reports sizes and hash but writes nothing (replay --check)
+    void (*made)(void *context, const compress_made *layer); // told of each compressed layer; NULL: nobody
+    void *made_context;
     // Told as soon as inputs are known; may be NULL.
     void (*inputs)(void *context, const char *model, const char *model_hash, const char *data, const char *data_hash);
     void *inputs_context;

@@ -258,9 +258,9 @@ bool coding_term(term *t, const coder *which, base_err *err) {
 
 // ---- what is told ----------------------------------------------------------------------------------
 
-// Bits a symbol of the first n symbols (what follows them fills the last byte).
-static double entropy_of(const coding_view *v, int64_t n) {
-    int64_t counts[1 << CABAC_WIDEST] = {0};
+// Of the first n symbols (what follows them fills the last byte).
+bool coding_count(const coding_view *v, int64_t n, int64_t *counts) {
+    memset(counts, 0, (1 << CABAC_WIDEST) * sizeof *counts);
     enum { BLOCK = 8 * 1024 }; // a whole number of bytes for every width
     uint16_t symbols[BLOCK * 5];
     base_err ignored;
@@ -268,13 +268,22 @@ static double entropy_of(const coding_view *v, int64_t n) {
             bytes = v->width == SYMBOLS_TRITS ? 1024 : 1024 * v->width;
     for (int64_t i = 0, at = 0; i < n; i += per, at += bytes) {
         int64_t m = n - i < per ? n - i : per, left = v->bytes - at < bytes ? v->bytes - at : bytes;
-        if (!unpack(v->data + at, left, v->width, symbols, &ignored)) return NAN;
+        if (!unpack(v->data + at, left, v->width, symbols, &ignored)) return false;
         for (int64_t k = 0; k < m; k++) counts[symbols[k]]++;
     }
+    return true;
+}
+
+double coding_entropy(const int64_t *counts, int64_t n) {
     double bits = 0;
     for (int s = 0; s < 1 << CABAC_WIDEST; s++)
         if (counts[s]) bits -= (double)counts[s] * log2((double)counts[s] / (double)n);
-    return bits / (double)n;
+    return n ? bits / (double)n : 0;
+}
+
+static double entropy_of(const coding_view *v, int64_t n) {
+    int64_t counts[1 << CABAC_WIDEST];
+    return coding_count(v, n, counts) ? coding_entropy(counts, n) : NAN;
 }
 
 static double binary_entropy(double p) {

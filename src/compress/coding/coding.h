@@ -43,6 +43,9 @@ bool coding_view_of(const term *t, int index, coding_view *v);
 // Codes every byte array of a term and of the terms inside by the coder that makes it shortest, where that is shorter
 // than the plain array. which NULL: any.
 bool coding_term(term *t, const coder *which, base_err *err) BASE_MUST_USE;
+// How often each symbol of an array is used, counts[1 << 12]; n: symbols counted. False: it is not what it should be.
+bool coding_count(const coding_view *v, int64_t n, int64_t *counts);
+double coding_entropy(const int64_t *counts, int64_t n); // bits a symbol
 // Adds the order-0 entropy of each array of codes in bits a code, and of positions and other byte arrays by name:
 // "3.41, 1.98, positions 0.29".
 void coding_describe(const term *t, base_buf *b);

@@ -1,7 +1,7 @@
 -- Layers: the layers of the model as a tree of modules, with a bar for each error as soon as the layer is compressed.
 -- The row under the cursor is told in full below the table; a module's row has the sums of the layers in it.
 
-local view = { title = "Layers", order = 1, column = "left", priority = 10, weight = 4, min_width = 50, min_height = 9,
+local view = { title = "Layers", tab = "Run, Layer", order = 1, column = "left", priority = 10, weight = 4, min_width = 50, min_height = 9,
   help = "One row a layer, in modules. The bar is the relative output error on a logarithmic scale from 0.001 % to "
     .. "100 %: solid the layer's own, shaded what arrives from the layers before. A module's row adds up parameters and "
     .. "bytes, and tells mean bits and the worst error in it. i tells of the method used on the layer." }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ui/layers.h"
 #include "ui/look_part.h"
 #include "ui/task.h"
 
@@ -12,9 +13,12 @@ look_part *look_own(const ui_app *app) {
     return ui_part_own(&app->state, &ui_part_look);
 }
 
-void *ui_look_store(const ui_app *app) {
+void *ui_look_begin(const ui_app *app) {
     look_part *own = look_own(app);
-    return own ? &own->store : NULL;
+    if (!own) return NULL;
+    look_store_clear(&own->store);
+    own->failed[0] = 0;
+    return &own->store;
 }
 
 look_entry *look_find(look_part *own, const char *key) {
@@ -30,38 +34,41 @@ look_entry *look_find(look_part *own, const char *key) {
 
 // ---- which layer ---------------------------------------------------------------------------------------
 
-static ui_view *layers_view(ui_app *app) {
-    int named = ui_view_find(app, "layers");
-    for (int i = 0; i < app->view_count; i++)
-        if (app->views[i].source && strcmp(app->views[i].source->name, "layers") == 0) return &app->views[i];
-    return named >= 0 ? &app->views[named] : NULL;
-}
-
+// The layer under the cursor of the panel of layers; on a module it stays the one before.
 static int layer_here(ui_app *app) {
-    const ui_view *v = layers_view(app);
-    int at = v ? v->scroll.cursor : 0;
-    if (at >= app->state.layer_count) at = app->state.layer_count - 1;
-    return at;
+    look_part *own = look_own(app);
+    int at = ui_layer_here(app);
+    if (at >= 0) own->layer = at;
+    return own->layer < app->state.layer_count ? own->layer : app->state.layer_count - 1;
 }
 
+// The other panel's cursor goes along; the focus stays.
 static void layer_to(ui_app *app, int at) {
-    ui_view *v = layers_view(app);
-    if (!v || app->state.layer_count == 0) return;
-    if (v->scroll.count < app->state.layer_count) v->scroll.count = app->state.layer_count; // it was not drawn yet
-    ui_scroll_to(&v->scroll, at);
-    look_own(app)->row = look_own(app)->array = 0;
+    look_part *own = look_own(app);
+    int focus = app->focus, tab = app->tab, last = app->state.layer_count - 1;
+    base_err ignored = {0};
+    if (last < 0) return;
+    own->layer = at < 0 ? 0 : at > last ? last : at;
+    own->row = own->array = 0;
+    bool went = ui_layers_go(app, own->layer, &ignored);
+    if (went && app->tab != tab) ui_tab_go(app, tab);
+    app->focus = focus;
 }
 
 // ---- the widget ----------------------------------------------------------------------------------------
 
 static const char *source_of(int page) {
-    return page == LOOK_WEIGHTS ? "look-bins" : page == LOOK_SINGULAR ? "look-spectrum" : page == LOOK_FAR ? "look-far" : NULL;
+    return page == LOOK_WEIGHTS    ? "look-bins"
+           : page == LOOK_SINGULAR ? "look-spectrum"
+           : page == LOOK_FAR      ? "look-far"
+                                   : NULL;
 }
 
 static bool draw_missing(ui_area a, const look_part *own, const ui_layer *layer, const char *key) {
     bool failed = strcmp(own->failed, key) == 0 && own->failed_what == LOOK_ALL;
     int y = ui_wrap(a, 0, UI_STRONG, layer->row.name);
-    ui_wrap(ui_sub(a, 0, y, a.r.w, a.r.h - y), 0, failed ? UI_BAD : UI_DIM, failed ? own->trouble : "Reading the weights ...");
+    ui_wrap(ui_sub(a, 0, y, a.r.w, a.r.h - y), 0, failed ? UI_BAD : UI_DIM,
+            failed ? own->trouble : "Reading the weights ...");
     return true;
 }
 
@@ -92,7 +99,7 @@ HOST(h_look) {
     if (own->page == LOOK_SINGULAR && !e->f.spectrum[0]) look_ask(app, own, layer, key, LOOK_SPECTRA);
     bool busy = strcmp(own->asking, key) == 0, failed = strcmp(own->failed, key) == 0;
     if (failed && own->failed_what == LOOK_MOMENTS && !e->f.diagonal)
-        snprintf(e->f.hessian_note, sizeof e->f.hessian_note, "%.159s", own->trouble);
+        snprintf(e->f.hessian_note, sizeof e->f.hessian_note, "%.239s", own->trouble);
     look_view v = {.page = own->page,
                    .row = own->row,
                    .array = own->array,
@@ -159,14 +166,14 @@ static const void *far_rows(const ui_state *s) {
 
 #define F(struct_, type_, field, unit, help)                                                                           \
     { #field, unit, help, type_, offsetof(struct_, field), sizeof(((struct_ *)0)->field) }
-static const base_field bin_fields[] = {
-    F(bin_row, BASE_F_REAL, low, "", "lower edge of the bin"), F(bin_row, BASE_F_REAL, high, "", "upper edge"),
-    F(bin_row, BASE_F_INT, before, "", "original weights in it"),
-    F(bin_row, BASE_F_INT, after, "", "compressed weights in it")};
-static const base_field spectrum_fields[] = {
-    F(spectrum_row, BASE_F_INT, index, "", "from 1, falling"),
-    F(spectrum_row, BASE_F_REAL, original, "", "singular value of W"),
-    F(spectrum_row, BASE_F_REAL, compressed, "", "of Wc"), F(spectrum_row, BASE_F_REAL, error, "", "of W - Wc")};
+static const base_field bin_fields[] = {F(bin_row, BASE_F_REAL, low, "", "lower edge of the bin"),
+                                        F(bin_row, BASE_F_REAL, high, "", "upper edge"),
+                                        F(bin_row, BASE_F_INT, before, "", "original weights in it"),
+                                        F(bin_row, BASE_F_INT, after, "", "compressed weights in it")};
+static const base_field spectrum_fields[] = {F(spectrum_row, BASE_F_INT, index, "", "from 1, falling"),
+                                             F(spectrum_row, BASE_F_REAL, original, "", "singular value of W"),
+                                             F(spectrum_row, BASE_F_REAL, compressed, "", "of Wc"),
+                                             F(spectrum_row, BASE_F_REAL, error, "", "of W - Wc")};
 static const base_field far_fields[] = {
     F(look_outlier, BASE_F_INT, row, "", "output, from 0"),
     F(look_outlier, BASE_F_INT, col, "", "input, from 0 (a convolution's: channel, then place in the kernel)"),
@@ -176,7 +183,8 @@ static const base_field far_fields[] = {
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 static const ui_source sources[] = {
     {"look-bins", bin_fields, COUNT(bin_fields), sizeof(bin_row), bin_count, bin_rows, NULL},
-    {"look-spectrum", spectrum_fields, COUNT(spectrum_fields), sizeof(spectrum_row), spectrum_count, spectrum_rows, NULL},
+    {"look-spectrum", spectrum_fields, COUNT(spectrum_fields), sizeof(spectrum_row), spectrum_count, spectrum_rows,
+     NULL},
     {"look-far", far_fields, COUNT(far_fields), sizeof(look_outlier), far_count, far_rows, NULL},
 };
 
@@ -196,7 +204,8 @@ ON(on_look) {
 }
 OFFER(layer_offer) {
     (void)typed;
-    for (int i = 0; i < app->state.layer_count; i++) ui_palette_offer(&app->palette, app->state.layers[i].row.name, NULL);
+    for (int i = 0; i < app->state.layer_count; i++)
+        ui_palette_offer(&app->palette, app->state.layers[i].row.name, NULL);
 }
 static bool step_page(ui_app *app, int by) {
     look_part *own = look_own(app);
@@ -295,11 +304,6 @@ static void on_open(ui_app *app, void *state) {
     own->samples = SAMPLES;
     own->logs[LOOK_MAGNITUDE] = own->logs[LOOK_ERROR] = false;
 }
-static void on_event(ui_app *app, void *state, const base_event *e) {
-    look_part *own = state;
-    (void)app;
-    if (e->kind == BASE_EV_RUN_BEGIN) own->failed[0] = 0;
-}
 static void on_close(ui_app *app, void *state) {
     look_part *own = state;
     (void)app;
@@ -325,8 +329,8 @@ static const ui_command commands[] = {
     {"look-log", "", "counts and colours of the layer's page logarithmic, or even", on_log, NULL, NULL},
     {"look-mean", "", "maps of the layer by the largest value of each tile, or by the mean", on_mean, NULL, NULL},
     {"look-colours", "", "the next map of colours of the layer's pages", on_map, NULL, NULL},
-    {"hessian", "[SAMPLES]", "compute the second moment of the layer's inputs from calibration samples", on_hessian, NULL,
-     NULL},
+    {"hessian", "[SAMPLES]", "compute the second moment of the layer's inputs from calibration samples", on_hessian,
+     NULL, NULL},
 };
 static const ui_binding bindings[] = {
     {"Right", "next-page", "look", NULL},     {"l", "next-page", "look", "next page"},
@@ -355,5 +359,4 @@ const ui_part ui_part_look = {.name = "look",
                               .bytes = sizeof(look_part),
                               .open = on_open,
                               .close = on_close,
-                              .event = on_event,
                               .places = places};

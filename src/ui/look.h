@@ -69,14 +69,14 @@ typedef struct look_figures {
     float *row_before, *row_after; // [row_count x cols]
     compress_codes codes[COMPRESS_MADE_CODES];
     int code_count;
-    char stored[160]; // of a packed file: what it says of the layer; ""
+    char stored[240]; // of a packed file: what it says of the layer; ""
     // Asked for apart.
     double *spectrum[3]; // of W, Wc, W - Wc, falling; NULL: not asked for
     int spectrum_count;
     char spectrum_note[120];
     double *diagonal, *eigen; // of H = X^T X / n; eigen falling
     int diagonal_count, eigen_count;
-    char hessian_note[160];
+    char hessian_note[240];
 } look_figures;
 
 // after NULL: there is none. Checks job between blocks; false when cancelled or memory is out.

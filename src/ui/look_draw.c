@@ -359,6 +359,20 @@ static void draw_tabs(ui_area a, int page) {
     if (!names) ui_putf(a, x + 1, 0, UI_DIM, "%d/%d", page + 1, LOOK_PAGES);
 }
 
+static void draw_magnitude(ui_area a, const look_view *v, const look_figures *f) {
+    draw_map(a, v, f, &f->weight, "|W|");
+}
+static void draw_error(ui_area a, const look_view *v, const look_figures *f) {
+    draw_map(a, v, f, &f->error, "|W - Wc|");
+}
+
+static void (*const pages[LOOK_PAGES])(ui_area, const look_view *, const look_figures *) = {
+    [LOOK_WEIGHTS] = draw_weights, [LOOK_MAGNITUDE] = draw_magnitude,
+    [LOOK_ERROR] = draw_error,     [LOOK_SINGULAR] = draw_singular,
+    [LOOK_HESSIAN] = draw_hessian, [LOOK_GRID] = draw_grid,
+    [LOOK_CODES] = draw_codes,     [LOOK_FAR] = draw_far,
+};
+
 void look_draw(ui_area a, const look_view *v, const look_figures *f) {
     char shape[48], text[300];
     snprintf(text, sizeof text, "%s %s, %lld x %lld; %s%s%s", f->kind, model_shape_text(shape, &f->shape),
@@ -369,29 +383,5 @@ void look_draw(ui_area a, const look_view *v, const look_figures *f) {
     draw_tabs(ui_sub(a, 0, 1, a.r.w, 1), v->page);
     ui_area below = ui_sub(a, 0, 2, a.r.w, a.r.h - 2);
     if (below.r.h < 4) return;
-    switch (v->page) {
-    case LOOK_WEIGHTS:
-        draw_weights(below, v, f);
-        break;
-    case LOOK_MAGNITUDE:
-        draw_map(below, v, f, &f->weight, "|W|");
-        break;
-    case LOOK_ERROR:
-        draw_map(below, v, f, &f->error, "|W - Wc|");
-        break;
-    case LOOK_SINGULAR:
-        draw_singular(below, v, f);
-        break;
-    case LOOK_HESSIAN:
-        draw_hessian(below, v, f);
-        break;
-    case LOOK_GRID:
-        draw_grid(below, v, f);
-        break;
-    case LOOK_CODES:
-        draw_codes(below, v, f);
-        break;
-    default:
-        draw_far(below, v, f);
-    }
+    pages[v->page](below, v, f);
 }

@@ -113,13 +113,13 @@ void look_shrink(const look_map *m, bool mean, int rows, int cols, float *out) {
         }
 }
 
+// A bin that lies over several columns is shared out by how much of it lies over each, so that no comb appears.
 void look_gather(const int64_t *from, int bins, double *out, int count) {
-    for (int i = 0; i < count; i++) {
-        int a = (int)((int64_t)i * bins / count), b = (int)((int64_t)(i + 1) * bins / count);
-        out[i] = 0;
-        for (int k = a; k < (b > a ? b : a + 1); k++) out[i] += (double)from[k];
-        if (b <= a)
-            out[i] = from[a] > 0 ? (double)from[a] * bins / count : 0; // a bin over several columns is shared out
+    for (int i = 0; i < count; i++) out[i] = 0;
+    for (int k = 0; k < bins; k++) {
+        double a = (double)k * count / bins, b = (double)(k + 1) * count / bins;
+        for (int i = (int)a; i < count && i < b; i++)
+            out[i] += (double)from[k] * (fmin(b, i + 1) - fmax(a, i)) / (b - a);
     }
 }
 

@@ -25,7 +25,7 @@ typedef struct look_part {
     int count;
     look_view view;
     bool logs[LOOK_PAGES];
-    int page, samples;
+    int page, samples, layer;
     int64_t row;
     int array;
     bool mean;

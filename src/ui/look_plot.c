@@ -58,7 +58,7 @@ void look_axis(ui_area a, int y, double low, double high) {
         ui_putf(a, a.r.w / 2, y, UI_DIM, "%.4g", low);
         return;
     }
-    int n = ui_chart_ticks(low, high, a.r.w / 14 > 1 ? a.r.w / 14 : 2, tick, 16), end = -1;
+    int n = ui_chart_ticks(low, high, a.r.w / 10 > 3 ? a.r.w / 10 : 3, tick, 16), end = -1;
     for (int i = 0; i < n; i++) {
         char text[24];
         int x = (int)((tick[i] - low) / (high - low) * (a.r.w - 1) + 0.5);

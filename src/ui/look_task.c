@@ -96,7 +96,8 @@ static bool find_weights(look_job *j, weights *w, base_err *err) {
     snprintf(f->from, sizeof f->from, "after: %.120s", base_basename(j->saved));
     int tensor = c->param_tensor ? c->param_tensor[c->layers[there].weight] : -1;
     if (tensor >= 0 && c->tensors->items[tensor].entropy[0])
-        snprintf(f->stored, sizeof f->stored, "The file tells no codes apart; entropy of its arrays: %s bits a code.",
+        snprintf(f->stored, sizeof f->stored,
+                 "The file tells no codes apart; entropy of its arrays: %.90s bits a code.",
                  c->tensors->items[tensor].entropy);
     return true;
 }
@@ -141,13 +142,14 @@ static bool moments_of(look_job *j, const model *m, const model_layer *l, const 
     int64_t n = counts ? l->out : l->in, groups = counts ? 1 : l->groups;
     double values = counts ? (double)n : (double)groups * (double)n * (double)n;
     if (values > MOST_MOMENT)
-        return base_fail(err, "the second moment of %s would have %.3g values, more than %d", l->name, values, MOST_MOMENT);
+        return base_fail(err, "the second moment of %s would have %.3g values, more than %d", l->name, values,
+                         MOST_MOMENT);
     float *h = base_big_alloc((size_t)values, sizeof *h, "the second moment of a layer's inputs", err);
     engine_stream *s = h ? engine_stream_open(m, m->weights, view, err) : NULL;
     bool ok = s && engine_stream_advance(s, l->node, job, err) && engine_stream_gram(s, l->node, h, job, err);
     if (ok) {
         ok = look_moments(f, h, groups, n, counts, job, err);
-        snprintf(f->hessian_note, sizeof f->hessian_note, "H = X^T X / n over %lld rows of %s%s",
+        snprintf(f->hessian_note, sizeof f->hessian_note, "H = X^T X / n over %lld rows of %.60s%s",
                  (long long)(counts ? view->count : engine_stream_rows(s, l->node)), view->label,
                  counts ? " (an embedding: how often each entry occurs)" : "");
     }
@@ -245,8 +247,8 @@ static const ui_run *saved_run(const ui_app *app) {
 
 void look_key(const ui_app *app, look_part *own, const char *layer, char key[LOOK_KEY]) {
     const ui_run *r = saved_run(app);
-    snprintf(key, LOOK_KEY, "%s\n%lld\n%s\n%d", layer, (long long)look_store_stamp(&own->store, layer), app->state.model,
-             r ? (int)r->number : 0);
+    snprintf(key, LOOK_KEY, "%s\n%lld\n%s\n%d", layer, (long long)look_store_stamp(&own->store, layer),
+             app->state.model, r ? (int)r->number : 0);
 }
 
 static void read_shape(const char *text, model_shape *s) {

@@ -83,6 +83,10 @@ void ui_own_keys_clear(void);
 extern const ui_part ui_part_recipe, ui_part_recipe_code, ui_part_recipe_file;
 extern const ui_part ui_part_composer, ui_part_samples;
 extern const ui_part ui_part_heat; // sensitivity tables as a heat map
+extern const ui_part ui_part_look; // a layer's weights, spectrum, codes
+// Where layers of the run that begins are kept for looking into, a context for look_store_made; NULL: nowhere.
+void *ui_look_begin(const ui_app *app);
+void look_store_made(void *store, const compress_made *layer);
 
 // What parts offer each other.
 // This layer (its exact name) gets these steps, "quantize{ bits = 3 }, lowrank{ rank = 8 }", by a rule of its own

@@ -32,6 +32,7 @@ const ui_part *const ui_parts[] = {
     &ui_part_composer, // composer.c
     &ui_part_samples,  // samples.c
     &ui_part_heat,     // heat.c
+    &ui_part_look,     // look.c
     &ui_part_start,    // start.c
     &ui_part_frames,   // frames.c
 };

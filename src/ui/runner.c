@@ -20,6 +20,7 @@ typedef struct ui_work {
     ui_inputs *inputs;
     session_body body; // instead of the recipe, for tests
     void *body_context;
+    void *looks;   // where finished layers are kept for looking into; NULL: nowhere
     bool run_next; // a run was asked for while this looks at the model
     // Of a recorded run done again:
     char *base;                                     // checkpoint that others are stored against
@@ -78,6 +79,8 @@ static bool do_work(ui_work *w, base_job *job, base_err *err) {
                             .seed = w->seed,
                             .cache = w->cache,
                             .store = w->store.put ? &w->store : NULL,
+                            .made = w->looks ? look_store_made : NULL,
+                            .made_context = w->looks,
                             .inputs = on_inputs,
                             .inputs_context = w};
     return script_recipe_run(w->recipe, &o, job, err);
@@ -198,6 +201,7 @@ static bool run_start(ui_app *app, const ui_again *again, base_err *err) {
     }
     for (size_t i = 0; i < w->recipe->param_count && i < (size_t)app->state.param_count; i++)
         w->recipe->params[i] = app->state.params[i];
+    w->looks = ui_look_begin(app);
     w->body = app->options->body;
     w->body_context = app->options->body_context;
     if (!w->body && !again) recorder_open(app);

@@ -453,7 +453,7 @@ static const ui_command commands[] = {
     {"cell-right", "", "to the option on the right", on_right, NULL, NULL},
     {"choose", "", "choose this option for this layer, or take the choice back", on_choose, NULL, NULL},
     {"under", "[VALUE]", "choose each layer's smallest option whose value is at most this", on_under, NULL, NULL},
-    {"budget", "[BITS]", "choose the least sum of values within so many bits a weight, by the exact solver", on_budget,
+    {"within", "[BITS]", "choose the least sum of values within so many bits a weight, by the exact solver", on_budget,
      NULL, NULL},
     {"choose-none", "", "take all choices back", on_clear, NULL, NULL},
     {"choose-undo", "", "the choices as they were before the last change", on_undo, NULL, NULL},
@@ -468,7 +468,7 @@ static const ui_command commands[] = {
 static const ui_binding bindings[] = {
     {"Left", "cell-left", "heat", NULL}, {"h", "cell-left", "heat", NULL},      {"Right", "cell-right", "heat", NULL},
     {"l", "cell-right", "heat", NULL},   {"Space", "choose", "heat", "choose"}, {"Enter", "choose", "heat", NULL},
-    {"t", "under", "heat", "threshold"}, {"b", "budget", "heat", "budget"},     {"w", "send", "heat", "to recipe"},
+    {"t", "under", "heat", "threshold"}, {"b", "within", "heat", "budget"},     {"w", "send", "heat", "to recipe"},
     {"c", "colours", "heat", "colours"}, {"L", "log-scale", "heat", "log"},     {"s", "sort-layers", "heat", "sort"},
     {"x", "choose-none", "heat", NULL},  {"u", "choose-undo", "heat", NULL},    {"m", "sensitivity", "heat", "measure"},
     {"<", "older-table", "heat", NULL},  {">", "newer-table", "heat", NULL},

@@ -37,7 +37,10 @@ static void key_table_is_sound(void **state) {
                 assert_true(other->context != b->context &&
                             !(other->context && b->context && strcmp(other->context, b->context) == 0));
     }
-    for (size_t i = 0; (c = ui_command_at(i)); i++) assert_true(strlen(c->help) > 8);
+    for (size_t i = 0; (c = ui_command_at(i)); i++) {
+        assert_true(strlen(c->help) > 8);
+        if (ui_command_find(c->name) != c) fail_msg("two commands are named %s", c->name);
+    }
 }
 
 // What a terminal sends for a key of the table.

@@ -83,15 +83,26 @@ static const ui_past *run_here(const ui_app *app) {
     return i >= 0 && i < o->shown_count ? &o->shown[i] : NULL;
 }
 
-void past_keep_cursor(ui_app *app) {
+void past_note_cursor(ui_app *app) {
+    const ui_past *p = run_here(app);
+    if (p) past_of(&app->state)->here = p->row.id;
+}
+
+void past_go(ui_app *app, int64_t key) {
     past_own *o = past_of(&app->state);
     int v = list_view(app);
-    for (int i = 0; v >= 0 && o->here && i < o->shown_count; i++)
-        if (o->shown[i].row.id == o->here) {
+    o->here = key;
+    for (int i = 0; v >= 0 && key && i < o->shown_count; i++)
+        if (o->shown[i].row.id == key) {
             app->views[v].scroll.count = o->shown_count;
             app->views[v].scroll.cursor = i;
         }
     app->dirty = true;
+}
+
+bool past_at_top(const ui_app *app) {
+    int v = list_view(app);
+    return v < 0 || app->views[v].scroll.cursor == 0;
 }
 
 // The run that the argument numbers ("12", "s3"), without one the run under the cursor.
@@ -312,8 +323,9 @@ ON(on_compare) {
         const ui_past *a = run_named(app, first, err), *b = a ? run_named(app, second, err) : NULL;
         if (!b) return false;
         o->base = a->row.id;
-        o->here = b->row.id;
+        int64_t second_key = b->row.id; // b is gone with the next line
         past_arrange(app);
+        past_go(app, second_key);
     }
     if (!o->base) return base_fail(err, "b on a run chooses what others are compared with");
     if (view >= 0) ui_view_focus(app, view);
@@ -388,7 +400,7 @@ HOST(h_past) {
     past_own *o = past_of(&app->state);
     const char *name = script_arg_text(c, 0);
     past_look(app);
-    if (run_here(app)) o->here = run_here(app)->row.id;
+    past_note_cursor(app);
     const ui_past *base = past_find(o, o->base);
     const struct {
         const char *name, *text;

@@ -80,7 +80,10 @@ void past_reload(ui_app *app);
 const ui_past *past_find(const past_own *o, int64_t key);
 // "gptq bits=3 group=64", cut to fit.
 char *past_label(const ui_past *p, char *out, size_t size);
-void past_keep_cursor(ui_app *app); // on the run it was on, after rows changed
+// The list's cursor: keys may come faster than frames, so whoever changes rows notes first where it is.
+void past_note_cursor(ui_app *app);
+void past_go(ui_app *app, int64_t key); // to this run, where it is in the list
+bool past_at_top(const ui_app *app);
 // The history's folder; NULL: there is none.
 const char *past_folder(const ui_app *app);
 

@@ -117,8 +117,10 @@ static void read_done(ui_app *app, void *own, base_status status, const char *me
         if (status == BASE_OK) {
             o->error[0] = 0;
             o->total = r->total;
+            bool top = past_at_top(app); // there a newer run may come before it
             join(app, o, r->rows, r->count);
             past_arrange(app);
+            if (top && o->shown_count) past_go(app, o->shown[0].row.id);
         } else if (status != BASE_CANCELLED) {
             snprintf(o->error, sizeof o->error, "%s", message);
         }
@@ -261,6 +263,7 @@ static void sort_rows(const past_own *o, int *rows, int count) {
 
 void past_arrange(ui_app *app) {
     past_own *o = past_of(&app->state);
+    past_note_cursor(app);
     int *rows = base_calloc((size_t)o->count + 1, sizeof *rows), count = 0;
     for (int i = 0; i < o->count; i++) {
         ui_past *p = &o->all[i];
@@ -274,7 +277,7 @@ void past_arrange(ui_app *app) {
     o->shown_count = count;
     for (int i = 0; i < count; i++) o->shown[i] = o->all[rows[i]];
     free(rows);
-    past_keep_cursor(app);
+    past_go(app, o->here);
 }
 
 int past_count(const ui_state *s) {

@@ -35,6 +35,16 @@ static void say_point(ui_app *app, const trade_own *o) {
     if (r) ui_say(app, UI_NORMAL, "Run %s: %s", r->name, past_label(r, label, sizeof label));
 }
 
+// The selected point is the row under the panel's cursor, so that the search and g and G find points too; keys may come
+// faster than frames, so commands look first.
+static trade_own *own_here(ui_app *app) {
+    trade_own *o = trade_of(&app->state);
+    const ui_view *v = view_of(app);
+    if (v && o->count && v->scroll.count == o->count && v->scroll.cursor >= 0 && v->scroll.cursor < o->count)
+        o->selected = o->points[v->scroll.cursor].key;
+    return o;
+}
+
 static void choose(ui_app *app, int index) {
     trade_own *o = trade_of(&app->state);
     ui_view *v = view_of(app);
@@ -50,7 +60,7 @@ static void choose(ui_app *app, int index) {
 // ---- axes --------------------------------------------------------------------------------------
 
 static bool zoom(ui_app *app, double factor) {
-    trade_own *o = trade_of(&app->state);
+    trade_own *o = own_here(app);
     const trade_point *p = trade_selected(o);
     double x = p ? trade_place(&o->x, p->x) : 0.5, y = p ? trade_place(&o->y, p->y) : 0.5;
     bool seen = x >= 0 && x <= 1 && y >= 0 && y <= 1; // around the crosshair when it is in sight
@@ -131,7 +141,7 @@ static const char *needs_points(const ui_app *app) {
 }
 
 ON(on_point) {
-    trade_own *o = trade_of(&app->state);
+    trade_own *o = own_here(app);
     int at = selected_index(o), d = direction(argument), to;
     if (d >= 0)
         to = at < 0
@@ -160,13 +170,13 @@ OFFER(point_offer) {
 
 ON(on_open) {
     (void)argument;
-    trade_own *o = trade_of(&app->state);
+    trade_own *o = own_here(app);
     if (!trade_selected(o)) return base_fail(err, "no point is selected");
     return past_open(app, o->selected, err);
 }
 ON(on_base) {
     (void)argument;
-    const ui_past *p = past_find(past_of(&app->state), trade_of(&app->state)->selected);
+    const ui_past *p = past_find(past_of(&app->state), own_here(app)->selected);
     char line[64];
     if (!p) return base_fail(err, "no point is selected");
     snprintf(line, sizeof line, "base %s", p->name);
@@ -176,12 +186,11 @@ ON(on_base) {
 ON(on_compare) {
     (void)argument;
     past_own *past = past_of(&app->state);
-    trade_own *o = trade_of(&app->state);
+    trade_own *o = own_here(app);
     if (!trade_selected(o)) return base_fail(err, "no point is selected");
     if (!past->base || past->base == o->selected)
         return base_fail(err, "b on another point makes it the base of the comparison first");
-    past->here = o->selected;
-    past_arrange(app);
+    past_go(app, o->selected);
     int view = ui_view_find(app, "compare");
     if (view >= 0) ui_view_focus(app, view);
     return true;
@@ -353,22 +362,19 @@ static const ui_source sources[] = {
     {"selected", line_fields, sizeof line_fields / sizeof *line_fields, sizeof(trade_line), line_count, lines, "name"},
 };
 
-// The selected point is the row under the panel's cursor, so that the search and g and G find points too.
-static void follow_cursor(ui_app *app, trade_own *o, unsigned version) {
+// After points were made anew the cursor goes to the point that was selected, else to the newest of the front.
+static void keep_selected(ui_app *app, trade_own *o) {
+    const past_own *past = past_of(&app->state);
     ui_view *v = view_of(app);
-    int at = selected_index(o);
+    int64_t newest = 0, best = 0;
     if (!v || !o->count) return;
-    if (version == o->version && at >= 0 && v->scroll.count == o->count && v->scroll.cursor != at)
-        o->selected = o->points[v->scroll.cursor < o->count ? v->scroll.cursor : o->count - 1].key;
-    else if (at < 0) { // the newest of the front, else the newest
-        int64_t best = 0, newest = 0;
-        const past_own *past = past_of(&app->state);
-        for (int i = 0; i < past->count && !best; i++)
-            for (int k = 0; k < o->count && !best; k++)
-                if (o->points[k].index == i) {
-                    if (!newest) newest = o->points[k].key;
-                    if (o->points[k].front) best = o->points[k].key;
-                }
+    if (!trade_selected(o)) {
+        int least = past->count, least_front = past->count;
+        for (int k = 0; k < o->count; k++) {
+            const trade_point *p = &o->points[k];
+            if (p->index < least) least = p->index, newest = p->key;
+            if (p->front && p->index < least_front) least_front = p->index, best = p->key;
+        }
         o->selected = best ? best : newest;
     }
     v->scroll.count = o->count;
@@ -377,10 +383,8 @@ static void follow_cursor(ui_app *app, trade_own *o, unsigned version) {
 
 static void refresh(ui_app *app, trade_own *o) {
     past_look(app);
-    unsigned version = o->version;
-    bool stale = o->stale;
-    trade_points_make(app, o);
-    follow_cursor(app, o, stale ? o->version + 1 : version);
+    own_here(app);
+    if (trade_points_make(app, o)) keep_selected(app, o);
     trade_budget_look(app, o);
     trade_lines_make(app, o);
 }

@@ -85,7 +85,7 @@ typedef struct trade_own {
 } trade_own;
 
 trade_own *trade_of(const ui_state *s);
-void trade_points_make(ui_app *app, trade_own *o); // when something changed
+bool trade_points_make(ui_app *app, trade_own *o); // when something changed: true
 void trade_points_free(trade_own *o);
 void trade_lines_make(ui_app *app, trade_own *o);
 bool trade_filter(trade_own *o, const char *pattern, base_err *err);

@@ -27,9 +27,11 @@ trade_axis trade_fit(const double *values, size_t count, bool log) {
     }
     if (!(a.low <= a.high)) return (trade_axis){log ? 1 : 0, log ? 10 : 1, log};
     if (log) {
+        a.low = fmin(fmax(a.low, 1e-290), 1e290); // logarithms that can still be told apart
+        a.high = fmin(fmax(a.high, 1e-290), 1e290);
         double air = a.high > a.low * (1 + 1e-9) ? pow(a.high / a.low, 0.06) : 1.2;
-        a.low = fmax(a.low / air, 1e-300);
-        a.high = fmin(a.high * air, 1e300);
+        a.low /= fmin(air, 1e8);
+        a.high *= fmin(air, 1e8);
         return a;
     }
     double most = fmax(fabs(a.low), fabs(a.high)), span = a.high - a.low;
@@ -65,7 +67,7 @@ void trade_pan(trade_axis *a, double share) {
 int trade_ticks(const trade_axis *a, int wanted, double *ticks, int limit) {
     if (wanted < 1) wanted = 1;
     if (!a->log || a->high < a->low * 3) return ui_chart_ticks(a->low, a->high, wanted, ticks, limit);
-    double first = floor(log10(a->low)), decades = log10(a->high / a->low);
+    double first = floor(log10(a->low)), decades = log10(a->high) - log10(a->low);
     int each = decades * 3 <= wanted * 1.5 ? 3 : 1, step = 1, count = 0;
     while (decades / step > wanted) step++;
     for (double n = each == 3 ? first : ceil(first / step) * step; n <= 308; n += each == 3 ? 1 : step) {

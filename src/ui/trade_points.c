@@ -114,9 +114,9 @@ static void make_rows(const ui_app *app, trade_own *o) {
     }
 }
 
-void trade_points_make(ui_app *app, trade_own *o) {
+bool trade_points_make(ui_app *app, trade_own *o) {
     const past_own *past = past_of(&app->state);
-    if (!o->stale && o->version == past->version) return;
+    if (!o->stale && o->version == past->version) return false;
     bool first = o->count == 0;
     o->stale = false;
     o->version = past->version;
@@ -125,6 +125,7 @@ void trade_points_make(ui_app *app, trade_own *o) {
     mark_front(o);
     make_rows(app, o);
     if (o->fit || first) fit(o);
+    return true;
 }
 
 void trade_points_free(trade_own *o) {

@@ -140,7 +140,7 @@ int64_t past_add(session_history *h, const past_run *r) {
 
 #define DIGITS "/models/digits-cnn.safetensors"
 #define RECIPE                                                                                                         \
-    "recipe{ name = \"story\", about = \"Every layer to a few bits.\" }\n"                                             \
+    "recipe{ name = \"story\", about = \"Every layer to a few bits.\", source = \"a test\" }\n"                        \
     "local bits = param(\"bits\", 4, {1, 8}, \"width of the codes\")\n"                                                \
     "local group = param(\"group\", 64, {8, 256}, \"weights that share a scale\")\n"
 

@@ -366,11 +366,11 @@ ON(on_budget) {
     double bits = strtod(argument, &end);
     if (!t) return false;
     if (!argument[0]) {
-        ui_typing_start(app, UI_PROMPT_COMMAND, "budget 3.0", false);
+        ui_typing_start(app, UI_PROMPT_COMMAND, "within 3.0", false);
         return true;
     }
     if (*end || !(bits > 0) || !isfinite(bits))
-        return base_fail(err, "budget takes bits a weight above 0, such as 3.0, not \"%s\"", argument);
+        return base_fail(err, "within takes bits a weight above 0, such as 3.0, not \"%s\"", argument);
     before_change(heat_own(app), t);
     return heat_budget(app, bits, err);
 }

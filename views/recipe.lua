@@ -7,7 +7,10 @@ local view = { title = "Recipe", tab = "Recipe", order = 50, column = "left", pr
 
 function view.draw()
   local state, again = ui.recipe("state"), ui.recipe("on_save")
-  ui.note(ui.recipe("file") .. "  " .. state .. (again ~= "" and "  " .. again or ""))
+  local width = ui.size()
+  local note = state .. (again ~= "" and ", " .. again or "")
+  local full = ui.recipe("file") .. "  " .. note
+  ui.note(#full + 14 <= width and full or note)
   ui.code()
 end
 

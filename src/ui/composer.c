@@ -537,6 +537,18 @@ static void on_close(ui_app *app, void *state) {
     free(c->of);
 }
 
+// On a row it goes there; on the name of a step that has the cursor it opens or closes it.
+static bool on_click(ui_app *app, void *state, ui_view *view, int x, int y) {
+    const ui_composer *c = state;
+    int row = view->scroll.top + y;
+    base_err ignored;
+    (void)x;
+    if (strcmp(view->widget, "rules") != 0 || row >= c->row_count) return false;
+    bool again = row == view->scroll.cursor && c->row[row].step >= 0 && c->row[row].arg < 0;
+    ui_scroll_to(&view->scroll, row);
+    return !again || on_rule_open(app, "", &ignored) || true;
+}
+
 static const ui_command commands[] = {
     {"rule-for", "NAME STEPS...", "a layer's own rule: conv1 quantize{ bits = 3 }", on_rule_for, NULL, layers_offer},
     {"rule-add", "[LAYERS]", "a rule before this one: a pattern, a layer, or the marked layers", on_rule_add, NULL,
@@ -582,4 +594,5 @@ const ui_part ui_part_composer = {.name = "composer",
                                   .bytes = sizeof(ui_composer),
                                   .open = on_open,
                                   .close = on_close,
+                                  .click = on_click,
                                   .places = places};

@@ -185,14 +185,15 @@ void ui_key_press(ui_app *app, int key) {
         return;
     }
     if (key != 3) app->interrupts = 0;
+    int focus = app->focus;
     if (app->prompt.kind != UI_PROMPT_NONE) {
         ui_typing_key(app, key);
+        if (app->focus != focus && !app->quit) ui_compose(app);
         return;
     }
     if (app->popup == UI_NO_POPUP && key != 3 && key != 26 && ui_view_key(app, name)) return;
     const ui_binding *b = ui_binding_here(app, name);
     if (app->popup == UI_CONFIRM_QUIT && (!b || !b->context) && key != 3) return; // the question wants its answer
-    int focus = app->focus;
     if (b) ui_command_run(app, b->command);
     if (app->focus != focus && !app->quit) ui_compose(app); // the next key finds out what the new panel is
     if (!b) ui_say(app, UI_DIM, "%s does nothing here; ? lists the keys.", name);

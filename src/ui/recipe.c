@@ -32,8 +32,12 @@ int ui_recipe_error_line(const char *message, const char *path) {
 }
 
 static void set_error(ui_recipe_own *own, const char *message, const char *path) {
-    base_clean(own->error, sizeof own->error, message);
+    char place[32];
     own->error_line = ui_recipe_error_line(message, path);
+    // It stands at its line: the words in front that say where are left out.
+    size_t n = strlen(path), k = (size_t)snprintf(place, sizeof place, ":%d: ", own->error_line);
+    if (own->error_line && strncmp(message, path, n) == 0 && strncmp(message + n, place, k) == 0) message += n + k;
+    base_clean(own->error, sizeof own->error, message);
     own->jump = true;
 }
 
@@ -48,7 +52,9 @@ static void drop_draft(ui_recipe_own *own) {
 
 bool ui_recipe_ready(const ui_app *app, base_err *err) {
     const ui_recipe_own *own = ui_recipe_of(app);
-    return !own || !own->draft || base_fail(err, "%s", own->error);
+    if (!own || !own->draft) return true;
+    return own->error_line ? base_fail(err, "%s:%d: %s", own->draft_path, own->error_line, own->error)
+                           : base_fail(err, "%s", own->error);
 }
 
 void ui_recipe_ran(ui_app *app) {

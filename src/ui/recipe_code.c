@@ -140,7 +140,7 @@ HOST(h_recipe) {
                            : own->shipped ? "shipped"
                                           : "as in its file"},
                  {"error", own->error},
-                 {"on_save", own->again ? "runs when saved" : ""}};
+                 {"on_save", own->again ? "runs on save" : ""}};
     for (size_t i = 0; name && i < sizeof table / sizeof *table; i++)
         if (strcmp(table[i].name, name) == 0) {
             script_push_text(c, table[i].text);
@@ -180,6 +180,17 @@ ON(on_right) {
     return shift_by(app, SHIFT_COLUMNS);
 }
 
+static bool on_click(ui_app *app, void *state, ui_view *view, int x, int y) {
+    const ui_recipe_own *own = ui_recipe_of(app);
+    int line = view->scroll.top + y, told = error_rows(own, view->inside.w - 6);
+    (void)state, (void)x;
+    if (strcmp(view->widget, "code") != 0) return false;
+    if (own->error_line && line >= own->error_line)
+        line = line - told < own->error_line - 1 ? own->error_line - 1 : line - told;
+    if (line < own->line_count) ui_scroll_to(&view->scroll, line);
+    return true;
+}
+
 static const ui_command commands[] = {
     {"code-left", "", "show more of the left of long lines", on_left, NULL, NULL},
     {"code-right", "", "show more of the right of long lines", on_right, NULL, NULL},
@@ -205,4 +216,5 @@ const ui_part ui_part_recipe_code = {.name = "recipe-code",
                                      .function_count = sizeof functions / sizeof *functions,
                                      .sources = sources,
                                      .source_count = sizeof sources / sizeof *sources,
+                                     .click = on_click,
                                      .places = places};

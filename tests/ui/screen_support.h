@@ -24,6 +24,7 @@ typedef struct screen {
     fake_run story;
     int gate[2], answer[2];
     terminal *t;
+    const char *editor;   // command, NULL: one that changes nothing
     const char *no_color; // the variable in the child, NULL: not set
 } screen;
 
@@ -31,7 +32,7 @@ static inline int child(void *context) {
     screen *s = context;
     base_err err = {0};
     if (chdir(support_temp_dir()) != 0) return 1; // keys pressed at random may write files
-    setenv("VISUAL", "true", 1);                  // an editor that changes nothing and ends at once
+    setenv("VISUAL", s->editor ? s->editor : "true", 1);
     setenv("XDG_CONFIG_HOME", support_temp_path("config"), 1);
     if (s->no_color) setenv("NO_COLOR", s->no_color, 1);
     base_status status = ui_main(&s->options, &err);
@@ -46,8 +47,8 @@ static inline void screen_open(screen *s, int w, int h, const char *term, const 
     s->story.gate = gated ? s->gate[0] : -1;
     s->story.answer = s->answer[1];
     if (!s->options.recipe) s->options.recipe = recipe;
-    s->options.model = "/models/digits-cnn.safetensors";
-    s->options.data = "/data/digits";
+    if (!s->options.model) s->options.model = "/models/digits-cnn.safetensors";
+    if (!s->options.data) s->options.data = "/data/digits";
     s->options.body = fake_run_body;
     s->options.body_context = &s->story;
     s->options.clock = fake_clock;

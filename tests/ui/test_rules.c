@@ -8,7 +8,8 @@
 
 #include <cmocka.h>
 
-#include "ui/recipe.h"
+#include "tests/support/support.h"
+#include "ui/composer.h"
 
 static char *kinds_of(const char *text) {
     static const char signs[] = "$ nkscdx!";
@@ -299,6 +300,142 @@ static void a_text_that_does_not_load_is_shown(void **state) {
     app_free(app);
 }
 
+// ---- commands of the composer, on the first rule -----------------------------------------------
+
+static void expect_text(const ui_app *app, const char *part) {
+    if (!strstr(app->recipe->text, part)) fail_msg("%s is not in\n%s\n%s", part, app->recipe->text, app->message);
+}
+
+static void rules_are_composed(void **state) {
+    (void)state;
+    ui_app *app = app_new("w4");
+    ui_command_run(app, "rule-add first|last");
+    expect_text(app, "  rule(\"first|last\", quantize{ bits = 4 }),\n  rule(\".*\"");
+    ui_command_run(app, "step-set bits=8");
+    ui_command_run(app, "step-set solver=gptq");
+    expect_text(app, "rule(\"first|last\", quantize{ bits = 8, solver = \"gptq\" })");
+    ui_command_run(app, "step-set bits=99");
+    expect_text(app, "bits = 8, solver");
+    assert_non_null(strstr(app->message, "w4.lua:15: quantize: bits = 99"));
+    ui_command_run(app, "step-set solver=");
+    expect_text(app, "rule(\"first|last\", quantize{ bits = 8 })");
+    ui_command_run(app, "step-add lowrank");
+    expect_text(app, "rule(\"first|last\", quantize{ bits = 8 }, lowrank{ rank = 8 })");
+    ui_command_run(app, "step-add lowrunk");
+    assert_non_null(strstr(app->message, "lowrunk"));
+    ui_command_run(app, "rule-layers conv.*");
+    expect_text(app, "rule(\"conv.*\", quantize{ bits = 8 }, lowrank{ rank = 8 })");
+    ui_command_run(app, "rule-layers conv(");
+    expect_text(app, "rule(\"conv.*\"");
+    ui_command_run(app, "rule-down");
+    expect_text(app, "rule(\".*\", quantize{ bits = bits }),\n  rule(\"conv.*\"");
+    ui_command_run(app, "rule-remove");
+    expect_text(app, "1),\n  rule(\"conv.*\", quantize{ bits = 8 }, lowrank{ rank = 8 }),\n})");
+    ui_command_run(app, "rule-remove"); // the last one stays
+    expect_text(app, "rule(\"conv.*\"");
+    // Eight changes took place; undone, the file's own text stands there again.
+    int steps = 0;
+    for (; ui_recipe_of(app)->undo_count > 0; steps++) ui_command_run(app, "undo");
+    assert_int_equal(steps, 8);
+    assert_false(ui_recipe_of(app)->changed);
+    for (; ui_recipe_of(app)->redo_count > 0; steps--) ui_command_run(app, "redo");
+    assert_int_equal(steps, 0);
+    expect_text(app, "1),\n  rule(\"conv.*\", quantize{ bits = 8 }, lowrank{ rank = 8 }),\n})");
+    app_free(app);
+}
+
+static void an_argument_becomes_a_param(void **state) {
+    (void)state;
+    ui_app *app = app_new("first-last-8bit");
+    ui_composer *c = ui_composer_now(app);
+    assert_int_equal(c->rules.count, 2);
+    c->open_rule = 1, c->open_step = 0;
+    app->view_count = 1; // a panel with the composer's rows, its cursor on the argument `solver` of the second rule
+    app->views[0] = (ui_view){.widget = "rules"};
+    ui_composer_now(app);
+    for (int i = 0; i < c->row_count; i++)
+        if (c->row[i].arg >= 0 && strcmp(c->row[i].text, "solver") == 0) app->views[0].scroll.cursor = i;
+    ui_command_run(app, "make-param");
+    expect_text(app, "\nlocal solver = param(\"solver\", \"rtn\", {\"rtn\", \"gptq\", ");
+    expect_text(app, "solver = solver })");
+    assert_string_equal(app->state.params[0].name, "solver");
+    ui_command_run(app, "rule-more"); // steps through the param's choices now
+    assert_string_equal(app->state.params[0].text, "gptq");
+    app->view_count = 0;
+    app_free(app);
+}
+
+// What is written runs without the screen and gives the same bytes.
+static void a_written_recipe_gives_the_same_bytes(void **state) {
+    (void)state;
+    ui_app *app = app_new("w4");
+    base_err err = {0};
+    char *file[2], *out[2], *written = base_join(support_temp_dir(), "mine");
+    ui_command_run(app, "set bits=3");
+    ui_command_run(app, "set samples=16");
+    ui_command_run(app, "rule-for conv1 quantize{ bits = 2, group = 4 }");
+    script_recipe *shown = script_recipe_text("shown.lua", app->recipe->text, &err);
+    for (size_t i = 0; i < shown->param_count; i++) shown->params[i] = app->state.params[i];
+    char *line = base_sprintf("write %s", written);
+    ui_command_run(app, line);
+    free(line);
+    line = base_sprintf("%s.lua", written);
+    assert_string_equal(app->recipe->path, line);
+    assert_true(app->state.params[0].def == 3 && app->state.params[0].value == 3);
+    assert_false(ui_recipe_of(app)->shipped || ui_recipe_of(app)->changed);
+    script_recipe *loaded = script_recipe_load(line, &err);
+    assert_non_null(loaded);
+    free(line);
+    for (int i = 0; i < 2; i++) {
+        out[i] = base_strdup(support_temp_dir());
+        script_run_options o = {.out = out[i]};
+        file[i] = base_join(out[i], "w4.safetensors");
+        if (!script_recipe_run(i ? loaded : shown, &o, NULL, &err)) fail_msg("%s", err.text);
+    }
+    assert_true(support_same_files(file[0], file[1]));
+    for (int i = 0; i < 2; i++) free(file[i]), free(out[i]);
+    script_recipe_free(shown);
+    script_recipe_free(loaded);
+    free(written);
+    app_free(app);
+}
+
+static void nothing_is_overwritten(void **state) {
+    (void)state;
+    ui_app *app = app_new("w4");
+    char *other = base_join(support_temp_dir(), "other.lua"), *line = base_sprintf("write %s", other);
+    support_write(other, "-- mine", 7);
+    ui_command_run(app, line);
+    assert_non_null(strstr(app->message, "exists and is not this recipe's file"));
+    size_t bytes;
+    char *text = support_read(other, &bytes);
+    assert_string_equal(text, "-- mine");
+    free(text);
+    free(line);
+    line = base_sprintf("write %s/recipes/w4.lua", base_home());
+    ui_command_run(app, line);
+    assert_non_null(strstr(app->message, "one of Vise's own"));
+    ui_command_run(app, "write model.safetensors");
+    assert_non_null(strstr(app->message, "ends in .lua"));
+    free(line);
+    free(other);
+    app_free(app);
+}
+
+static void values_become_the_recipes_own(void **state) {
+    (void)state;
+    base_param_row p[3] = {{.name = "a", .value = 2.5, .def = 1},
+                           {.name = "b", .choices = "x|y", .text = "y"},
+                           {.name = "c", .value = -4, .def = -3}};
+    char *text =
+        ui_recipe_with_values("local a = param(\"a\", 1, {0, 3}) -- param(\"a\", 7)\nlocal b = param('b', 'x', "
+                              "{'x', 'y'})\nlocal c = param( [[c]] , -3 )\nlocal d = param(\"a\", 1 + 1)\n",
+                              p, 3);
+    assert_string_equal(text, "local a = param(\"a\", 2.5, {0, 3}) -- param(\"a\", 7)\nlocal b = param('b', \"y\", "
+                              "{'x', 'y'})\nlocal c = param( [[c]] , -4 )\nlocal d = param(\"a\", 1 + 1)\n");
+    free(text);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tokens_are_luas),
@@ -311,6 +448,11 @@ int main(void) {
         cmocka_unit_test(wrong_steps_change_nothing),
         cmocka_unit_test(every_shipped_recipe_takes_a_rule),
         cmocka_unit_test(a_text_that_does_not_load_is_shown),
+        cmocka_unit_test(rules_are_composed),
+        cmocka_unit_test(an_argument_becomes_a_param),
+        cmocka_unit_test(a_written_recipe_gives_the_same_bytes),
+        cmocka_unit_test(nothing_is_overwritten),
+        cmocka_unit_test(values_become_the_recipes_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

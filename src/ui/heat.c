@@ -369,6 +369,7 @@ ON(on_budget) {
         ui_typing_start(app, UI_PROMPT_COMMAND, "within 3.0", false);
         return true;
     }
+    if (strcmp(end, "bit") == 0 || strcmp(end, "bits") == 0) end += strlen(end);
     if (*end || !(bits > 0) || !isfinite(bits))
         return base_fail(err, "within takes bits a weight above 0, such as 3.0, not \"%s\"", argument);
     before_change(heat_own(app), t);

@@ -59,7 +59,7 @@ static void fit_frame(frame *f) {
     if (f->shown < 1) f->shown = 1;
     f->detail = h >= 10 ? 3 : h >= 6 ? 1 : 0;
     f->legend = h >= 8;
-    f->below = h >= 9 && t->rows > 1;
+    f->below = h >= 9 && t->rows > 1 && f->cell > 5;
     f->top = 1;
     f->rows = h - f->top - f->below - f->legend - f->detail;
     if (f->rows < 1) f->rows = 1;
@@ -91,14 +91,16 @@ static void draw_head(const frame *f) {
     }
     for (int i = 0; i < f->shown; i++) {
         int c = *h->left + i;
-        ui_fit(f->a, cell_x(f, c), 0, f->cell - 1, UI_RIGHT, c == *h->col ? UI_STRONG : UI_DIM, f->t->col[c]);
+        bool fits = base_columns(f->t->col[c]) < f->cell; // names often differ at their ends
+        ui_fit(f->a, cell_x(f, c), 0, f->cell - 1, fits ? UI_RIGHT : UI_LEFT_TAIL, c == *h->col ? UI_STRONG : UI_DIM,
+               f->t->col[c]);
     }
+    if (f->sums) ui_fit(f->a, f->a.r.w - SUM, 0, SUM, UI_RIGHT, UI_DIM, "sum");
     int x = cell_x(f, *h->left + f->shown);
     if (right > 0) {
         snprintf(text, sizeof text, "%d\xe2\x80\xba", right);
         ui_put(f->a, x, 0, UI_WARN, text);
     }
-    if (f->sums) ui_fit(f->a, f->a.r.w - SUM, 0, SUM, UI_RIGHT, UI_DIM, "sum");
 }
 
 // A cell: the sign of choice, then its value, or a digit 0..9 of its place on the scale where that does not fit; few

@@ -176,9 +176,8 @@ static void allocate_done(ui_app *app, void *own, base_status status, const char
         const heat_answer *r = &a->answer;
         char bytes[24], left[60] = "";
         if (r->left_out) snprintf(left, sizeof left, "; %d layers without a value are left out", r->left_out);
-        snprintf(part->told, sizeof part->told,
-                 "Exact for %.3g bits: predicted sum %.4g%s%s in %s, %.3f bits a weight%s%s.", r->bits, r->loss,
-                 t->unit[0] ? " " : "", t->unit, base_bytes_text(bytes, r->bytes), 8 * r->bytes / r->weights,
+        snprintf(part->told, sizeof part->told, "Exact for %.3g bits: predicted sum %.4g%s%s, %s%s%s.", r->bits,
+                 r->loss, t->unit[0] ? " " : "", t->unit, base_bytes_text(bytes, r->bytes),
                  r->proved ? ", proved least" : "", left);
         part->stale = true;
     }

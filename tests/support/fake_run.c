@@ -121,6 +121,13 @@ static void tell_end(base_job *job, double harder) {
                                 .hash = "0123456789abcdef0123456789abcdef"});
 }
 
+// Sensitivity tables and their cells, as the texts say which they are.
+static void tell_tables(base_job *job, const char *const *text) {
+    for (; text && *text; text++)
+        base_emit(job,
+                  (base_event){.kind = strstr(*text, "\"sensitivity_") ? BASE_EV_CELL : BASE_EV_TABLE, .text = *text});
+}
+
 // One byte through the gate, looking at the cancel flag in between.
 static void pass_gate(const fake_run *f, base_job *job) {
     struct pollfd fd = {.fd = f->gate, .events = POLLIN};
@@ -187,6 +194,7 @@ bool fake_run_body(void *context, base_job *job, base_err *err) {
         if (stage == 1) tell_layers(job, 0, 4, harder);
         if (stage == 1) tell_layer(job, BASE_EV_LAYER_BEGIN, 4, false, harder);
         if (stage == 1 && f->burn > 0) burn_all(f, job);
+        if (stage == 1) tell_tables(job, f->tables);
         if (stage == 2) tell_layers(job, 4, LAYERS, harder);
         if (stage == 3) tell_end(job, harder);
         answer(f);

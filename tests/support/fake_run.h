@@ -14,7 +14,9 @@ typedef struct fake_run {
     int told;         // runs so far: each later one compresses a little harder
     double burn;      // seconds to keep `threads` threads busy, sending progress as fast as it goes
     int threads;
-    int crash;     // signal to raise in stage 2, 0: none, -1: run out of stack
+    int crash; // signal to raise in stage 2, 0: none, -1: run out of stack
+    const char *const
+        *tables;   // texts of table and cell events told at the end of stage 2, NULL after the last; or NULL
     bool stubborn; // ignore the cancel flag until the story ends
 } fake_run;
 

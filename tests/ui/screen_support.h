@@ -26,6 +26,7 @@ typedef struct screen {
     terminal *t;
     const char *editor;   // command, NULL: one that changes nothing
     const char *no_color; // the variable in the child, NULL: not set
+    bool real;            // the recipe's own run on the model and data of the options, not the story
 } screen;
 
 static inline int child(void *context) {
@@ -49,8 +50,10 @@ static inline void screen_open(screen *s, int w, int h, const char *term, const 
     if (!s->options.recipe) s->options.recipe = recipe;
     if (!s->options.model) s->options.model = "/models/digits-cnn.safetensors";
     if (!s->options.data) s->options.data = "/data/digits";
-    s->options.body = fake_run_body;
-    s->options.body_context = &s->story;
+    if (!s->real) {
+        s->options.body = fake_run_body;
+        s->options.body_context = &s->story;
+    }
     s->options.clock = fake_clock;
     s->t = terminal_start(w, h, term, locale, child, s);
     terminal_sync(s->t);

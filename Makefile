@@ -9,6 +9,11 @@ DESTDIR =
 DIR = ../shared/golden
 FUZZ_SECONDS = 60
 
+# One goal compiles on every processor without being told -j; several keep the order they were typed in.
+ifneq ($(filter 00 01,$(MAKELEVEL)$(words $(filter-out setup,$(MAKECMDGOALS)))),)
+MAKEFLAGS += -j$(or $(shell getconf _NPROCESSORS_ONLN 2>/dev/null),1)
+endif
+
 # Looked up when first used, not when this file is read: `make setup check` installs the answers in between.
 once = $(eval $(1) := $(2))$($(1))
 
@@ -94,7 +99,7 @@ run: all ## open the workbench; without a terminal, replay its default recipe as
 
 tests: $(TEST_BIN)
 
-check: $(BUILD)/vise tests $(BUILD)/tests/golden/golden ## structure, format and all tests; ends with N passed, N failed, N skipped
+check: $(BUILD)/vise tests $(BUILD)/tests/golden/golden ## structure, format and all tests, side by side; ends with N passed, N failed, N skipped
 	@VISE_BUILD=$(BUILD) sh tests/check/run.sh $(TEST_BIN) $(TEST_SH)
 
 bench: $(BUILD)/vise $(BENCH_SRC:%.c=$(BUILD)/%) ## measure products, ops and models against this machine's peak

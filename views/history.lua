@@ -20,7 +20,7 @@ local columns = {
   { field = "value", title = "value", width = 6 },
   { field = "low", title = "low", width = 6, drop = 5 },
   { field = "high", title = "high", width = 6, drop = 5 },
-  { field = "kl", title = "KL", width = 8, drop = 2 },
+  { field = "kl", title = "KL", width = 9, drop = 2 },
   { field = "seconds", title = "time", as = "seconds", width = 7, drop = 6 },
   { field = "state", title = "state", width = 8, drop = 1 },
   { field = "note", title = "note", width = 10, grow = 2, drop = 10 },
@@ -60,7 +60,7 @@ local function detail(row)
     { text = "before", style = "dim" }, { text = metric(row, "before", "before_low", "before_high") },
   }
   local note, message = ui.value("past", row, "note"), ui.value("past", row, "message")
-  local text = note ~= "" and note or message
+  local text = note ~= "" and note or message ~= ui.value("past", row, "state") and message or ""
   ui.row{ { text = ui.value("past", row, "state"), style = "dim" }, { text = text, style = note ~= "" and "strong" or "normal" } }
 end
 

@@ -2,6 +2,7 @@
 // ask.
 #include "ui/past.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -327,7 +328,6 @@ ON(on_compare) {
         past_arrange(app);
         past_go(app, second_key);
     }
-    if (!o->base) return base_fail(err, "b on a run chooses what others are compared with");
     if (view >= 0) ui_view_focus(app, view);
     return true;
 }
@@ -363,8 +363,8 @@ static const ui_command commands[] = {
      NULL},
     {"note-type", "", "type a line to keep about the run under the cursor", on_note_typed, needs_runs, NULL},
     {"base", "[RUN]", "compare the other runs with this one", on_base, needs_runs, run_offer},
-    {"compare", "[RUN RUN]", "two runs layer by layer: the base and the one under the cursor", on_compare, needs_runs,
-     NULL},
+    {"compare", "[RUN RUN]", "two runs layer by layer: the base, or the run before, and the one under the cursor",
+     on_compare, needs_runs, NULL},
     {"open-run", "[RUN]", "open a run's recipe with its params; Enter then runs it", on_open, needs_quiet, run_offer},
     {"replay", "[RUN]", "run a recorded run again with its inputs and see whether the bytes are the same", on_replay,
      needs_quiet, run_offer},
@@ -427,6 +427,19 @@ HOST(h_past) {
     return base_fail(err, "ui.past knows no \"%s\"", name ? name : "");
 }
 
+// What a run is compared with: the base, and without one the run of the same model before it.
+static int64_t other_of(const past_own *o, const ui_past *here) {
+    if (o->base || !here) return o->base;
+    bool after = false;
+    for (int i = 0; i < o->count; i++) {
+        const session_overview *r = &o->all[i].row;
+        if (after && strcmp(r->state, "done") == 0 && strcmp(r->model, here->row.model) == 0 && isfinite(r->bits))
+            return r->id;
+        after |= r->id == here->row.id;
+    }
+    return 0;
+}
+
 // ui.compare(): the base and the run under the history's cursor, layer by layer.
 HOST(h_compare) {
     APP;
@@ -435,7 +448,7 @@ HOST(h_compare) {
     past_own *o = past_of(&app->state);
     past_look(app);
     const ui_past *here = run_here(app);
-    past_compare_want(app, o->base, here ? here->row.id : 0);
+    past_compare_want(app, other_of(o, here), here ? here->row.id : 0);
     ui_look look = ui_host_look(app, "compared", ui_source_find("compared"));
     past_compare_draw(app, ui_host_take(app), &look);
     return true;
@@ -443,7 +456,9 @@ HOST(h_compare) {
 
 static const script_function functions[] = {
     {"past", "(name) of the list of runs: filter sort reverse count total limit loading error base", h_past},
-    {"compare", "() the base of comparison and the run under the history's cursor, layer by layer", h_compare},
+    {"compare",
+     "() the base of comparison (else the run before) and the run under the history's cursor, layer by layer",
+     h_compare},
 };
 
 // ---- the part ----------------------------------------------------------------------------------

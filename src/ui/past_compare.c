@@ -190,8 +190,9 @@ static const ui_column columns[COLUMNS] = {
 // How much a figure grew, from its ratio: shades for a few per cent, a quarter, twice and more, in the colour of worse
 // or better, and an arrow for the direction.
 static int draw_shade(ui_area a, int x, int y, double ratio) {
-    static const uint32_t shades[] = {0x2591, 0x2592, 0x2593, 0x2588};
+    static const uint32_t all_shades[2][4] = {{0x2591, 0x2592, 0x2593, 0x2588}, {'.', ':', '*', '#'}};
     static const double steps[] = {1.02, 1.25, 2};
+    const uint32_t *shades = all_shades[a.grid->ascii];
     double size = ratio > 0 ? ratio < 1 ? 1 / ratio : ratio : NAN;
     if (!isfinite(size) || size == 1) {
         ui_put(a, x, y, UI_DIM, size == 1 ? "= " : "  ");
@@ -200,7 +201,7 @@ static int draw_shade(ui_area a, int x, int y, double ratio) {
     int shade = 0;
     while (shade < 3 && size >= steps[shade]) shade++;
     ui_style style = ratio > 1 ? UI_BAD : UI_GOOD;
-    ui_char(a, x, y, style, ratio > 1 ? 0x25B2 : 0x25BC);
+    ui_char(a, x, y, style, a.grid->ascii ? ratio > 1 ? '+' : '-' : ratio > 1 ? 0x25B2 : 0x25BC);
     ui_char(a, x + 1, y, style, shades[shade]);
     return x + 2;
 }
@@ -301,9 +302,10 @@ static void draw_figures(ui_area a, int y, const past_comparison *c) {
 void past_compare_draw(ui_app *app, ui_area a, const ui_look *look) {
     past_own *o = past_of(&app->state);
     const past_comparison *c = &o->comparison;
-    const char *why = !c->key[0]   ? "b on a run of the list makes it the base; then each run under the cursor is "
-                                     "compared with it, layer by layer."
-                      : !c->key[1] ? "There is no run under the cursor of the list."
+    const char *why = !c->key[0]
+                          ? "There is no run of this model before it. b on a run of the list makes it the base that "
+                            "the run under the cursor is compared with, layer by layer."
+                      : !c->key[1]             ? "There is no run under the cursor of the list."
                       : c->key[0] == c->key[1] ? "This is the base itself; go to another run of the list."
                       : c->failed              ? c->error
                       : !c->loaded             ? "Reading..."

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "ui/past.h"
+#include "ui/recipe.h"
 #include "ui/task.h"
 
 typedef enum purpose { OPEN, REPLAY, EXPORT } purpose;
@@ -103,21 +104,27 @@ static const char *not_taken(const char *text, const script_recipe *r, base_err 
     return missed;
 }
 
-// What is written is read back before it is believed.
+// The values are written where the defaults stand; a recipe that computes its defaults, or declares params in a way of
+// its own, gets them by a `param` of its own instead. What is written is read back before it is believed.
 char *past_recipe_with(const session_record *record, base_err *err) {
     script_recipe *r = script_recipe_recorded(record, err);
     if (!r) return NULL;
     base_err why = {0};
-    json_t *params = json_loads(record->params, 0, NULL);
-    char *text = with_params(record->recipe_text, params);
+    char *text = ui_recipe_with_values(record->recipe_text, r->params, (int)r->param_count);
     const char *missed = not_taken(text, r, &why);
+    if (missed) {
+        json_t *params = json_loads(record->params, 0, NULL);
+        free(text);
+        text = with_params(record->recipe_text, params);
+        missed = not_taken(text, r, &why);
+        json_decref(params);
+    }
     if (missed) {
         base_fail(err, "%s: its param %s cannot be given the recorded value%s%s", record->recipe_path, missed,
                   why.text[0] ? ": " : "", why.text);
         free(text);
         text = NULL;
     }
-    json_decref(params);
     script_recipe_free(r);
     return text;
 }

@@ -172,7 +172,7 @@ bool trade_budget_send(ui_app *app, trade_own *o, base_err *err) {
         if (o->choice[r] >= 0 && !t->steps[o->choice[r]])
             return base_fail(err, "the table does not say which steps its option %s is, so a recipe cannot be written",
                              t->col[o->choice[r]]);
-    for (int r = 0; r < t->rows; r++) {
+    for (int r = t->rows; r-- > 0;) { // each goes before all others: in the end they stand in the network's order
         if (o->choice[r] < 0) continue;
         if (!ui_composer_set(app, t->row[r], t->steps[o->choice[r]], err)) return false;
         sent++;

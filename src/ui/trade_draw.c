@@ -133,7 +133,7 @@ static void draw_dots(plot *p, const trade_point *selected, const trade_point *b
         const trade_point *q = &o->points[i];
         if (!in_sight(p, q)) continue;
         if (o->count > MARKED) ui_dot(&p->dots, dot_x(p, q->x), dot_y(p, q->y), UI_ACCENT);
-        if (!many || q == selected || q == base) whisker(p, q, q->front ? UI_GOOD : UI_DIM);
+        if (!many || q->front || q == selected || q == base) whisker(p, q, q->front ? UI_GOOD : UI_DIM);
     }
     draw_front(p);
     if (isfinite(o->budget)) {

@@ -128,6 +128,7 @@ static void exports(void **state) {
     assert_non_null(r);
     assert_int_equal(r->param_count, 2);
     assert_true(r->params[0].value == 3 && r->params[1].value == 32);
+    assert_non_null(strstr(r->text, "param(\"bits\", 3, {1, 8}")); // written where the default stood
     script_recipe_free(r);
     free(line);
     line = base_sprintf("x%s\r", html);

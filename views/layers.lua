@@ -36,12 +36,12 @@ local function detail(line)
   local function value(field, as) return ui.format(ui.value("tree", line, field), as) end
   local function text(field) return ui.value("tree", line, field) or "" end
   local module = text("kind") == "module"
-  local steps = text("steps")
+  local steps, by_hand = text("steps"), ui.value("tree", line, "changed") == 1 and "by hand: " or ""
   local nothing = ui.value("tree", line, "finished") == 0 and "not compressed yet" or "left as it is"
   ui.row{
     { text = text("name"), style = "strong" },
     { text = module and string.format("%s, %d done", text("shape"), ui.value("tree", line, "finished")) or text("kind") },
-    { text = steps ~= "" and steps or nothing, style = steps ~= "" and "accent" or "dim" },
+    { text = steps ~= "" and by_hand .. steps or nothing, style = steps ~= "" and "accent" or "dim" },
   }
   ui.row{
     { text = module and "worst output error" or "output error", style = "dim" }, { text = value("output_error", "percent") },
@@ -53,7 +53,8 @@ end
 
 local function note(count)
   local matching, marked, filter = ui.shown()
-  local text = ui.run("state") == "running" and ui.run("finished") .. "/" .. count .. " done" or count .. " layers"
+  local state = ui.run("state")
+  local text = state ~= "idle" and state ~= "opening" and ui.run("finished") .. "/" .. count .. " done" or count .. " layers"
   if filter then text = matching .. " of " .. count .. " match " .. filter end
   if marked > 0 then text = text .. ", " .. marked .. " marked" end
   ui.note(text)

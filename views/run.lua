@@ -2,7 +2,9 @@
 -- and what was said.
 
 local view = { title = "Run", order = 2, column = "left", priority = 8, weight = 2, min_width = 50, min_height = 6,
-  help = "How far the run is, a shade a layer for its error, the figures before and after, and what was said." }
+  help = "How far the run is, a shade a layer for its error, the newest layers with their own error and the one with what "
+    .. "arrives from upstream, the figures before and after, and what was said. p pauses, . goes layer by layer, c gives "
+    .. "the layer it waits before other steps; v in the log chooses its level." }
 
 local function progress()
   local done, of = ui.run("done"), ui.run("of")
@@ -52,6 +54,37 @@ local function closing(run)
   }
 end
 
+-- Memory held for data, and what the run waits for.
+local function memory()
+  ui.row{
+    { text = "memory", width = 11, style = "dim" }, { text = ui.format(ui.run("memory"), "bytes") },
+    { text = " peak", style = "dim" }, { text = ui.format(ui.run("peak"), "bytes") },
+    { text = ui.run("held") and "  waits before " .. ui.value("layers", ui.run("held"), "name") or "", style = "warn" },
+  }
+end
+
+-- The newest finished layers, the last one below.
+local function newest_layers(rows)
+  local list, at = {}, ui.run("layer") or ui.count("layers")
+  while at >= 1 and #list < rows do
+    if ui.value("layers", at, "state") == 2 then table.insert(list, 1, at) end
+    at = at - 1
+  end
+  if #list == 0 then return end
+  local function cells(name, own, upstream, bits, time, steps, style)
+    ui.row{ { text = name, width = 18, align = "tail", style = style }, { text = own, width = 9, align = "right", style = style },
+      { text = upstream, width = 9, align = "right", style = style }, { text = bits, width = 6, align = "right", style = style },
+      { text = time, width = 8, align = "right", style = style }, { text = steps, style = "dim" } }
+  end
+  cells("layer", "error", "upstream", "bits", "time", "", "dim")
+  for _, i in ipairs(list) do
+    local function value(field, as) return ui.format(ui.value("layers", i, field), as) end
+    local by_hand = ui.value("layers", i, "changed") == 1 and "by hand: " or ""
+    cells(ui.value("layers", i, "name"), value("output_error", "percent"), value("chained_error", "percent"),
+      value("bits", "bits"), value("seconds", "seconds"), by_hand .. ui.value("layers", i, "steps"))
+  end
+end
+
 -- One shaded cell a layer, darker for more error, on the scale of the bars in the layers view.
 local function errors()
   ui.top(1)
@@ -77,7 +110,13 @@ function view.draw()
     errors()
     height = height - 1
   end
+  if state ~= "idle" and state ~= "opening" and height >= 5 then
+    memory()
+    height = height - 1
+    if height >= 8 then newest_layers(height // 2 - 1) end
+  end
   if newest and height >= 5 and (ui.value("runs", runs, "value") or ui.value("runs", runs, "before")) then closing(runs) end
+  if ui.run("level") ~= "all" then ui.row{ { text = "log: " .. ui.run("level") .. " only, v shows more", style = "dim" } } end
   ui.log()
 end
 

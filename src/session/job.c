@@ -25,7 +25,8 @@ struct session_job {
     pthread_mutex_t lock;
     pthread_cond_t wake;
     pthread_t self;    // the job's thread as it knows itself
-    bool waiting;      // it waits
+    bool waiting;      // it waits, or sees to what was typed while it does
+    bool told;         // an event said so
     bool stop_at_next; // pause before the next layer
     const char *layer; // that it waits before; NULL: it waits elsewhere, or not at all
     char *typed;       // steps for that layer
@@ -54,20 +55,26 @@ static void tell(session_job *j, const char *layer, bool paused) {
     base_emit(&j->job, (base_event){.kind = BASE_EV_PAUSE, .layer = layer ? &row : NULL, .index = paused});
 }
 
-// On the job's thread, while the pause flag is set. What was typed meanwhile ends the wait, but not the pause.
+// On the job's thread. What was typed meanwhile ends the wait, but not the pause: the caller comes back, and that is
+// not told again.
 static void wait_here(session_job *j, const char *layer, char **steps) {
     double began = base_now();
-    tell(j, layer, true);
+    bool told = j->told;
+    if (!told) tell(j, layer, true);
     pthread_mutex_lock(&j->lock);
-    j->waiting = true;
+    j->waiting = j->told = true;
     j->layer = layer;
     while (atomic_load(&j->job.pause) && !atomic_load(&j->job.cancel) && !j->typed)
         pthread_cond_wait(&j->wake, &j->lock);
-    j->waiting = false;
-    j->layer = NULL;
-    if (steps) *steps = j->typed;
-    j->typed = NULL;
-    bool on = !steps || !*steps;
+    bool on = !steps || !j->typed;
+    if (steps) {
+        *steps = j->typed;
+        j->typed = NULL;
+    }
+    if (on) {
+        j->waiting = j->told = false;
+        j->layer = NULL;
+    }
     pthread_mutex_unlock(&j->lock);
     j->job.held += base_now() - began;
     if (on) tell(j, layer, false);
@@ -91,8 +98,9 @@ static bool before_layer(base_job *job, const char *layer, char **steps) {
     pthread_mutex_lock(&j->lock);
     if (j->stop_at_next) atomic_store(&job->pause, 1);
     j->stop_at_next = false;
+    bool here = j->told || j->typed;
     pthread_mutex_unlock(&j->lock);
-    if (atomic_load(&job->pause) && !atomic_load(&job->cancel)) wait_here(j, layer, steps);
+    if ((here || atomic_load(&job->pause)) && !atomic_load(&job->cancel)) wait_here(j, layer, steps);
     return !atomic_load(&job->cancel);
 }
 

@@ -143,7 +143,7 @@ int ui_tab_find(const ui_app *app, const char *name);  // by name, its beginning
 void ui_tab_go(ui_app *app, int tab);
 // draw.c
 void ui_frame_took(ui_app *app, double seconds); // frames.c
-void ui_frame(ui_app *app);   // lay out, draw everything, send what changed
+void ui_frame(ui_app *app);                      // lay out, draw everything, send what changed
 void ui_compose(ui_app *app); // the same without sending: what panels offer to the keys is up to date again
 
 // save.c: the whole screen or the focused panel as text or picture, the rows behind the panel as CSV

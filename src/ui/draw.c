@@ -100,7 +100,9 @@ static void draw_keys(ui_app *app) {
     for (int pass = 0; pass < 3; pass++)
         for (size_t i = 0; (b = ui_binding_at(i)); i++) {
             if (!b->hint) continue;
-            bool mine = pass == 0   ? running && !alone && b->context && strcmp(b->context, "running") == 0
+            bool mine = pass == 0 ? running && !alone && b->context &&
+                                        (strcmp(b->context, "running") == 0 ||
+                                         (strcmp(b->context, "waiting") == 0 && app->state.held_layer >= 0))
                         : pass == 1 ? b->context && ui_context_has(app, b->context)
                                     : !b->context && !alone && !(running && strcmp(b->command, "run") == 0);
             if (mine && b != help && (pass == 0 || ui_binding_here(app, b->key) == b)) x = draw_hint(room, x, b);
@@ -114,18 +116,22 @@ static int draw_job(const ui_app *app, ui_area a) {
     if (s->job == UI_IDLE) return 0;
     static const char *const turn[] = {"|", "/", "-", "\\"};
     char text[200], eta[40] = "", time[24];
-    double elapsed = ui_now(app) - s->began, left = s->eta - (ui_now(app) - s->eta_at);
+    double elapsed = ui_state_elapsed(s, ui_now(app)), left = s->eta - (ui_state_clock(s, ui_now(app)) - s->eta_at);
+    const char *sign = s->paused ? "\xe2\x80\x96" : turn[(int)(elapsed * 4) & 3];
     if (isfinite(left) && s->job == UI_RUNNING)
         snprintf(eta, sizeof eta, ", %s left", base_seconds_text(time, left > 0 ? left : 0));
-    const char *phase = s->stopping ? "stopping" : s->phase[0] ? s->phase : "starting";
+    const char *phase = s->stopping   ? "stopping"
+                        : s->paused   ? "paused"
+                        : s->pausing  ? "pausing"
+                        : s->phase[0] ? s->phase
+                                      : "starting";
     if (s->of > 0)
-        snprintf(text, sizeof text, "%s %s %lld/%lld%s", turn[(int)(elapsed * 4) & 3], phase, (long long)s->done,
-                 (long long)s->of, eta);
+        snprintf(text, sizeof text, "%s %s %lld/%lld%s", sign, phase, (long long)s->done, (long long)s->of, eta);
     else
-        snprintf(text, sizeof text, "%s %s%s", turn[(int)(elapsed * 4) & 3], phase, eta);
+        snprintf(text, sizeof text, "%s %s%s", sign, phase, eta);
     int width = base_columns(text);
     if (width > a.r.w / 2) width = a.r.w / 2;
-    ui_fit(a, a.r.w - width - 1, 0, width, UI_LEFT, s->stopping ? UI_WARN : UI_ACCENT, text);
+    ui_fit(a, a.r.w - width - 1, 0, width, UI_LEFT, s->stopping || s->paused ? UI_WARN : UI_ACCENT, text);
     return width + 2;
 }
 

@@ -85,9 +85,10 @@ static const struct {
     [UI_DONE] = {"\xe2\x9c\x93", UI_GOOD},      // check mark
     [UI_LEFT_OVER] = {"\xe2\x97\x8c", UI_DIM},  // dotted circle
     [UI_BROKEN] = {"\xe2\x9c\x97", UI_BAD},     // cross
+    [UI_HELD] = {"\xe2\x80\x96", UI_WARN},      // two strokes
 };
 static size_t state_index(int64_t state) {
-    return state >= 0 && state <= UI_BROKEN ? (size_t)state : 0;
+    return state >= 0 && state < UI_LAYER_STATES ? (size_t)state : 0;
 }
 const char *ui_layer_glyph(int64_t state) {
     return states[state_index(state)].glyph;

@@ -419,12 +419,19 @@ HOST(h_run) {
     const ui_state *s = &app->state;
     const char *name = script_arg_text(c, 0);
     static const char *const kinds[] = {"idle", "opening", "running"};
-    double left = isnan(s->eta) ? NAN : s->eta - (ui_now(app) - s->eta_at);
+    double left = isnan(s->eta) ? NAN : s->eta - (ui_state_clock(s, ui_now(app)) - s->eta_at);
+    bool fake = app->options->clock != NULL; // a story's figures are told, not measured
+    static const char *const shown[] = {"all", "info", "warnings", "errors"};
     const struct {
         const char *name, *text;
         double number;
     } table[] = {
-        {"state", s->stopping ? "stopping" : kinds[s->job], 0},
+        {"state",
+         s->stopping  ? "stopping"
+         : s->paused  ? "paused"
+         : s->pausing ? "pausing"
+                      : kinds[s->job],
+         0},
         {"recipe", s->recipe, 0},
         {"about", s->recipe_about, 0},
         {"model", s->model, 0},
@@ -433,7 +440,11 @@ HOST(h_run) {
         {"done", NULL, (double)s->done},
         {"of", NULL, (double)s->of},
         {"eta", NULL, left < 0 ? 0 : left},
-        {"elapsed", NULL, s->job == UI_IDLE ? NAN : ui_now(app) - s->began},
+        {"elapsed", NULL, s->job == UI_IDLE ? NAN : ui_state_elapsed(s, ui_now(app))},
+        {"held", NULL, s->held_layer >= 0 ? (double)s->held_layer + 1 : (double)NAN},
+        {"level", shown[s->log_level & 3], 0},
+        {"memory", NULL, fake ? 2097152 : (double)base_big_now()},
+        {"peak", NULL, fake ? 3145728 : (double)base_big_peak()},
         {"loss", NULL, s->loss},
         {"layer", NULL, s->current >= 0 ? (double)s->current + 1 : (double)NAN},
         {"finished", NULL, s->finished},

@@ -72,6 +72,8 @@ extern const ui_part ui_part_commands, ui_part_keys, ui_part_host;
 // The others, a file each.
 extern const ui_part ui_part_save;
 extern const ui_part ui_part_past, ui_part_trade;
+extern const ui_part ui_part_control;
+extern const ui_part ui_part_past;
 extern const ui_part ui_part_resize;
 extern const ui_part ui_part_start;
 extern const ui_part ui_part_frames;

@@ -23,6 +23,7 @@ const ui_part *const ui_parts[] = {
     &ui_part_host,     // host.c
     &part_places,      // above
     &ui_part_save,     // cmd_save.c
+    &ui_part_control,  // control.c
     &ui_part_layers,   // layers.c
     &ui_part_past,     // past.c
     &ui_part_trade,    // trade.c

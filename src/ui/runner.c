@@ -249,15 +249,17 @@ static void job_ended(ui_app *app, const base_event *e, ui_job_kind kind) {
     session_recorder_free(app->recorder);
     app->recorder = NULL;
     const ui_run *r = ui_state_run(&app->state);
-    char took[24] = "";
+    char took[24] = "", waited[24] = "";
     if (r) base_seconds_text(took, r->seconds);
+    if (r && r->held >= 0.1) base_seconds_text(waited, r->held);
     if (e->status == BASE_FAILED || e->status == BASE_USAGE)
         ui_say(app, UI_BAD, "%s", e->text ? e->text : "The run failed.");
     else if (e->status == BASE_CANCELLED)
         ui_say(app, UI_WARN, "Stopped after %s; %d finished layer%s kept.", took, app->state.finished,
                app->state.finished == 1 ? " is" : "s are");
     else if (kind == UI_RUNNING && r)
-        ui_say(app, UI_GOOD, "Run %d done in %s.", (int)r->number, took);
+        ui_say(app, UI_GOOD, "Run %d done in %s%s%s%s.", (int)r->number, took, waited[0] ? ", and " : "", waited,
+               waited[0] ? " paused" : "");
     if (ended) ended(app, e->status);
     if (run_next && !ui_run_start(app, &err)) ui_say(app, UI_BAD, "%s", err.text);
 }

@@ -11,6 +11,7 @@ static const char *row_text(const ui_app *app, int index) {
                               : app->view_count        ? app->views[app->focus].source
                                                        : NULL;
     if (!source || !source->key) return NULL;
+    if (strcmp(source->name, "log") == 0) index = ui_state_log_row(&app->state, index);
     const base_field *f = ui_source_field(source, source->key);
     return f ? ui_source_text(source, &app->state, index, f) : NULL;
 }

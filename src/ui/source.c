@@ -13,7 +13,10 @@
     { #name, unit, help, BASE_F_REAL, offsetof(s, name), sizeof(double) }
 
 // Fields of a layer: base's own (ui_layer starts with the row), then the state.
-static const base_field layer_extra[] = {F_INT(ui_layer, state, "", "waiting, working, done, left as it was, broken")};
+static const base_field layer_extra[] = {
+    F_INT(ui_layer, state, "", "waiting, working, done, left as it was, broken, waited before"),
+    F_INT(ui_layer, changed, "", "1: its steps were changed by hand in this run"),
+};
 
 static const base_field run_fields[] = {
     F_INT(ui_run, number, "", "run of this session"),
@@ -42,6 +45,7 @@ static const base_field run_fields[] = {
     F_REAL(ui_run, ratio, "", "bytes before / bytes after"),
     F_REAL(ui_run, bits, "bit", "bits per weight"),
     F_REAL(ui_run, seconds, "s", "time of the run"),
+    F_REAL(ui_run, held, "s", "beside that, the time it was paused"),
     F_INT(ui_run, peak_bytes, "B", "most memory held for data"),
     F_INT(ui_run, status, "", "exit status, -1 while it runs"),
 };

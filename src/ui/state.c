@@ -7,7 +7,7 @@
 #include <string.h>
 
 void ui_state_init(ui_state *s) {
-    *s = (ui_state){.current = -1, .eta = NAN, .loss = NAN};
+    *s = (ui_state){.current = -1, .held_layer = -1, .eta = NAN, .loss = NAN};
     s->log = base_calloc(UI_LOG_LINES, sizeof *s->log);
 }
 
@@ -135,8 +135,12 @@ void ui_state_begin(ui_state *s, double now) {
     for (int i = 0; i < s->layer_count; i++) {
         ui_layer *l = &s->layers[i];
         l->state = UI_WAITING;
+        l->changed = 0;
         unmeasured(&l->row);
     }
+    s->paused = s->pausing = false;
+    s->held_layer = -1;
+    s->held = 0;
     s->changes++;
     s->began = now;
     s->current = -1;
@@ -266,9 +270,66 @@ static const char *status_word(base_status status) {
     return status == BASE_OK ? "done" : status == BASE_CANCELLED ? "stopped" : "failed";
 }
 
+double ui_state_clock(const ui_state *s, double now) {
+    return s->paused ? s->paused_at : now;
+}
+double ui_state_elapsed(const ui_state *s, double now) {
+    return ui_state_clock(s, now) - s->began - s->held;
+}
+
+int ui_state_log_row(const ui_state *s, int index) {
+    if (s->log_level <= 0) return index < s->log_count ? index : -1;
+    for (int i = 0; i < s->log_count; i++)
+        if (s->log[i].level >= s->log_level && index-- == 0) return i;
+    return -1;
+}
+int ui_state_log_count(const ui_state *s) {
+    int count = 0;
+    for (int i = 0; i < s->log_count; i++) count += s->log[i].level >= s->log_level;
+    return count;
+}
+
+static void go_on(ui_state *s, double now) {
+    if (!s->paused) return;
+    s->held += now - s->paused_at;
+    s->eta_at += now - s->paused_at;
+    s->paused = false;
+    if (s->held_layer >= 0 && s->layers[s->held_layer].state == UI_HELD) s->layers[s->held_layer].state = UI_WAITING;
+    s->held_layer = -1;
+}
+
+static void on_pause(ui_state *s, const base_event *e, double now) {
+    if (!e->index) {
+        go_on(s, now);
+        return;
+    }
+    if (!s->paused) s->paused_at = now;
+    s->paused = true;
+    s->pausing = false;
+    ui_layer *l = e->layer ? layer_at(s, e->layer, false) : NULL;
+    s->held_layer = l ? (int)(l - s->layers) : -1;
+    if (!l) return;
+    l->state = UI_HELD;
+    s->current = s->held_layer;
+}
+
+static void on_change(ui_state *s, const base_event *e, double now) {
+    (void)now;
+    ui_layer *l = e->layer ? layer_at(s, e->layer, false) : NULL;
+    if (!l || e->status != BASE_OK) {
+        ui_state_log(s, BASE_ERROR, e->time, e->text);
+        return;
+    }
+    memcpy(l->row.steps, e->layer->steps, sizeof l->row.steps);
+    l->changed = 1;
+}
+
 static void on_run_end(ui_state *s, const base_event *e, double now) {
+    go_on(s, now);
+    s->pausing = false;
     for (int i = 0; i < s->layer_count; i++) {
         ui_layer *l = &s->layers[i];
+        if (l->state == UI_HELD) l->state = UI_WAITING;
         if (l->state == UI_WORKING) {
             l->state = e->status == BASE_FAILED ? UI_BROKEN : UI_LEFT_OVER;
             unmeasured(&l->row); // what it had so far is not kept
@@ -282,7 +343,8 @@ static void on_run_end(ui_state *s, const base_event *e, double now) {
     ui_run *r = ui_state_run(s);
     if (s->job == UI_RUNNING && r && r->status < 0) {
         r->status = e->status;
-        r->seconds = now - s->began;
+        r->held = s->held;
+        r->seconds = now - s->began - s->held;
         snprintf(r->state, sizeof r->state, "%s", status_word(e->status));
         base_clean(r->message, sizeof r->message, e->text ? e->text : "");
         r->layers = base_calloc((size_t)s->layer_count + 1, sizeof *r->layers);
@@ -300,7 +362,8 @@ static const event_function on_event[BASE_EV_KINDS] = {
     [BASE_EV_STEP] = on_layer,        [BASE_EV_LAYER_END] = on_layer,
     [BASE_EV_TRAIN] = on_train,       [BASE_EV_MODEL] = on_model,
     [BASE_EV_SAVED] = on_saved,       [BASE_EV_SEED] = on_seed,
-    [BASE_EV_RUN_END] = on_run_end,
+    [BASE_EV_RUN_END] = on_run_end,   [BASE_EV_PAUSE] = on_pause,
+    [BASE_EV_CHANGE] = on_change,
 };
 
 void ui_state_event(ui_state *s, const base_event *e, double now) {

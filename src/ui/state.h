@@ -4,11 +4,13 @@
 
 #include "ui/ui.h"
 
-typedef enum ui_layer_state { UI_WAITING, UI_WORKING, UI_DONE, UI_LEFT_OVER, UI_BROKEN } ui_layer_state;
+typedef enum ui_layer_state { UI_WAITING, UI_WORKING, UI_DONE, UI_LEFT_OVER, UI_BROKEN, UI_HELD } ui_layer_state;
+enum { UI_LAYER_STATES = UI_HELD + 1 }; // held: the run waits before it
 
 typedef struct ui_layer {
     base_layer_row row;
-    int64_t state; // ui_layer_state
+    int64_t state;   // ui_layer_state
+    int64_t changed; // its steps were changed by hand in this run
 } ui_layer;
 
 // A run of this session, as a row with fields. Figures are NaN, counts -1, until measured.
@@ -23,7 +25,8 @@ typedef struct ui_run {
     int64_t flips, samples;
     int64_t bytes, bytes_before; // of all tensors
     double ratio, bits;
-    double seconds;
+    double seconds; // of work, without
+    double held;    // the time it was paused
     int64_t peak_bytes;
     int64_t status;   // base_status; -1 while it runs
     ui_layer *layers; // a copy of the table as the run left it
@@ -64,6 +67,11 @@ typedef struct ui_state {
     char recipe[64], recipe_about[160], model[256], data[256];
     ui_job_kind job;
     bool stopping;
+    bool pausing, paused; // asked for; the work says that it waits
+    int held_layer;       // that it waits before, -1
+    double paused_at;     // the clock when it began to wait
+    double held;          // seconds waited in this run before that
+    int64_t log_level;    // least level of the log that is shown
     char phase[96];
     int64_t done, of;
     double eta, eta_at;           // seconds left, and when that was said
@@ -78,7 +86,11 @@ void ui_state_begin(ui_state *s, double now);
 void ui_state_event(ui_state *s, const base_event *e, double now);
 void ui_state_log(ui_state *s, base_level level, double time, const char *text);
 void ui_state_params(ui_state *s, const base_param_row *params, size_t count); // copied
-ui_run *ui_state_run(ui_state *s);                                             // the newest; NULL: none
+double ui_state_clock(const ui_state *s, double now);                          // stands while the run waits
+double ui_state_elapsed(const ui_state *s, double now);                        // seconds of work of the job
+int ui_state_log_row(const ui_state *s, int index); // of the index-th line that is shown; -1: none
+int ui_state_log_count(const ui_state *s);          // lines that are shown
+ui_run *ui_state_run(ui_state *s);                  // the newest; NULL: none
 char *ui_param_text(const base_param_row *p, char *out, size_t size);
 // One step up or down; false at the end of the range.
 bool ui_param_step(base_param_row *p, int direction);

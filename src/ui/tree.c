@@ -60,7 +60,7 @@ typedef struct node {
     const char *name;                        // of the layer, or of one in the module
     uint32_t hash;
     int shown, finished, marked; // layers that pass the filter, finished and marked ones of them
-    int states[UI_BROKEN + 1];
+    int states[UI_LAYER_STATES];
     ui_layer sum;
     double known, bits; // weights whose bits are known, and all their bits
 } node;
@@ -176,6 +176,7 @@ static void gather(base_layer_row *to, const base_layer_row *r) {
 
 static ui_layer_state state_of(const node *n) {
     if (n->states[UI_BROKEN]) return UI_BROKEN;
+    if (n->states[UI_HELD]) return UI_HELD;
     if (n->states[UI_WORKING]) return UI_WORKING;
     if (n->states[UI_WAITING]) return UI_WAITING;
     return n->states[UI_DONE] ? UI_DONE : UI_LEFT_OVER;
@@ -186,7 +187,7 @@ static void leaf_counts(node *n, const ui_layer *l, const ui_tree_order *o) {
     n->shown = hit;
     n->finished = hit && l->state == UI_DONE;
     n->marked = hit && o->marked.count && ui_names_has(&o->marked, l->row.name);
-    n->states[l->state >= 0 && l->state <= UI_BROKEN ? l->state : 0] = hit;
+    n->states[l->state >= 0 && l->state < UI_LAYER_STATES ? l->state : 0] = hit;
 }
 
 // Children stand behind their parents, so going backwards each module is complete when it is added to its own.
@@ -212,7 +213,7 @@ static void sum_up(forest *f, const ui_layer *layers, const ui_tree_order *o) {
         p->marked += n->marked;
         p->known += n->known;
         p->bits += n->bits;
-        for (int s = 0; s <= UI_BROKEN; s++) p->states[s] += n->states[s];
+        for (int s = 0; s < UI_LAYER_STATES; s++) p->states[s] += n->states[s];
         gather(&p->sum.row, &own->row);
     }
 }

@@ -88,7 +88,7 @@ static int sleep_ms(const ui_app *app) {
         double left = app->last_frame + FRAME_SECONDS - base_now();
         return left <= 0 ? 0 : (int)(left * 1000) + 1;
     }
-    return app->state.job != UI_IDLE ? TICK_MS : -1;
+    return app->state.job != UI_IDLE && !app->state.paused ? TICK_MS : -1;
 }
 
 static void draw_if_due(ui_app *app) {

@@ -13,10 +13,11 @@ void ui_log_draw(ui_area a, const ui_look *look) {
     const ui_state *s = look->state;
     bool last = look->scroll->cursor >= look->scroll->count - 1;
     if (last) look->scroll->at_end = true;
-    ui_scroll_fit(look->scroll, s->log_count, a.r.h);
-    for (int i = 0; i < a.r.h && look->scroll->top + i < s->log_count; i++) {
+    int count = ui_state_log_count(s);
+    ui_scroll_fit(look->scroll, count, a.r.h);
+    for (int i = 0; i < a.r.h && look->scroll->top + i < count; i++) {
         int row = look->scroll->top + i;
-        const ui_log_line *line = &s->log[row];
+        const ui_log_line *line = &s->log[ui_state_log_row(s, row)];
         int level = line->level < 0 ? 0 : line->level > 3 ? 3 : (int)line->level;
         bool hit = ui_search_hit(look->search, line->text);
         char time[24];

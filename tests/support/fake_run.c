@@ -25,6 +25,7 @@ static const fake_layer layers[] = {
     {"head.out", "linear", "10x64", 640, 0.13, 0.21},
 };
 enum { LAYERS = sizeof layers / sizeof *layers };
+static char by_hand[LAYERS][160]; // steps that were typed
 
 double fake_clock(void) {
     return 1000;
@@ -39,7 +40,7 @@ static base_layer_row row_of(int i, bool finished, double harder) {
     r.bits = r.weight_error = r.output_error = r.output_error_held = r.chained_error = r.chained_error_held = NAN;
     r.sqnr_db = r.cosine = r.damping = r.d_of_r = NAN;
     if (!finished) return r;
-    snprintf(r.steps, sizeof r.steps, "quantize rtn b4 g64");
+    snprintf(r.steps, sizeof r.steps, "%s", by_hand[i][0] ? by_hand[i] : "quantize rtn b4 g64");
     r.bytes = (int64_t)((double)l->weights * 0.53 / harder) + 8;
     r.bits = 8 * (double)r.bytes / (double)l->weights;
     r.weight_error = l->own * 0.8 * harder;
@@ -74,8 +75,33 @@ static void tell_begin(base_job *job) {
     base_progress(job, "calibrating", 256, 512, 2);
 }
 
+// Steps typed while the run waits: two digits of bits are too many.
+static void tell_change(base_job *job, int i, const char *typed) {
+    const char *bits = strstr(typed, "bits = ");
+    bool taken = bits && !(bits[7] && bits[8] >= '0' && bits[8] <= '9');
+    if (taken) snprintf(by_hand[i], sizeof by_hand[i], "%s", typed);
+    base_layer_row r = row_of(i, false, 1);
+    snprintf(r.steps, sizeof r.steps, "%s", by_hand[i]);
+    at_zero(job);
+    base_emit(job, (base_event){.kind = BASE_EV_CHANGE,
+                                .layer = &r,
+                                .status = taken ? BASE_OK : BASE_FAILED,
+                                .text = taken ? typed : "quantize: bits, expected a whole number from 1 to 16"});
+}
+
+static void wait_before(base_job *job, int i) {
+    char *typed = NULL;
+    while (job->before_layer && job->before_layer(job, layers[i].name, &typed) && typed) {
+        tell_change(job, i, typed);
+        free(typed);
+        typed = NULL;
+    }
+}
+
 static void tell_layers(base_job *job, int from, int to, double harder) {
-    for (int i = from; i < to && !base_cancelled(job); i++) {
+    for (int i = from; i < to; i++) {
+        wait_before(job, i);
+        if (base_cancelled(job)) return;
         tell_layer(job, BASE_EV_LAYER_BEGIN, i, false, harder);
         tell_layer(job, BASE_EV_STEP, i, true, harder);
         tell_layer(job, BASE_EV_LAYER_END, i, true, harder);
@@ -185,6 +211,7 @@ static int deeper(int depth) {
 bool fake_run_body(void *context, base_job *job, base_err *err) {
     fake_run *f = context;
     double harder = 1 + 0.5 * f->told++;
+    memset(by_hand, 0, sizeof by_hand);
     for (int stage = 0; stage < FAKE_STAGES; stage++) {
         pass_gate(f, job);
         if (base_cancelled(job) && !f->stubborn) return base_go_on(job, err);

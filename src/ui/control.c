@@ -123,7 +123,7 @@ static void on_event(ui_app *app, void *own, const base_event *e) {
 
 static const ui_command commands[] = {
     {"pause", "", "pause the run, or go on", on_pause, needs_run, NULL},
-    {"step-layer", "", "to the next layer and pause before it; starts a run when none is going", on_step_layer,
+    {"step-layer", "", "to the next layer, paused before it; begins a run when none is going", on_step_layer,
      not_stopping, NULL},
     {"step", "[STEPS...]", "other steps for the layer the run waits before", on_step, needs_wait, step_offer},
     {"log-level", "[LEVEL]", "lines of the log to show: all, info, warnings, errors", on_log_level, NULL, level_offer},

@@ -89,7 +89,7 @@ static void every_key_everywhere(void **state) {
 static void help_lists_all(void **state) {
     (void)state;
     screen s = {0};
-    screen_open(&s, 110, 600, "xterm", "C.UTF-8", false);
+    screen_open(&s, 110, 900, "xterm", "C.UTF-8", false);
     terminal_type(s.t, "\033OP");
     const ui_command *c;
     const ui_binding *b;

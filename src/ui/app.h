@@ -40,7 +40,7 @@ typedef struct ui_tab {
     double split; // share of the left column that the user chose, 0: none
 } ui_tab;
 
-typedef enum ui_popup { UI_NO_POPUP, UI_HELP, UI_METHOD, UI_RECIPES, UI_CONFIRM_QUIT } ui_popup;
+typedef enum ui_popup { UI_NO_POPUP, UI_HELP, UI_METHOD, UI_RECIPES, UI_COLUMNS, UI_CONFIRM_QUIT } ui_popup;
 
 typedef struct ui_page_line {
     ui_style style;

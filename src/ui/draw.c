@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ui/part.h"
+#include "ui/layers.h"
 
 static void draw_too_small(ui_app *app) {
     char text[64];
@@ -247,6 +247,8 @@ static void draw_all(ui_app *app, int *cursor_x, int *cursor_y) {
     if (app->popup == UI_HELP) draw_page(app, "Help");
     if (app->popup == UI_METHOD) draw_page(app, "Method");
     if (app->popup == UI_RECIPES) draw_recipes(app);
+    if (app->popup == UI_COLUMNS)
+        ui_layers_columns_draw(app, draw_box(app, 76, app->popup_scroll.count + 2, "Columns of layers"));
     if (app->popup == UI_CONFIRM_QUIT) draw_quit(app);
     draw_palette(app);
 }

@@ -98,7 +98,7 @@ const ui_names *ui_layers_marked(const ui_app *app) {
     return &own_of(app)->order.marked;
 }
 
-static void put_filter(ui_layers *l, ui_search *filter, const char *pattern) {
+void ui_layers_filter_set(ui_layers *l, ui_search *filter, const char *pattern) {
     ui_search_free(l->filter);
     l->filter = filter;
     snprintf(l->pattern, sizeof l->pattern, "%s", pattern);
@@ -117,7 +117,7 @@ bool ui_layers_go(ui_app *app, int layer, base_err *err) {
     }
     int at = ui_tree_line_of(&ui_layers_now(app)->tree, name);
     if (at < 0) {
-        put_filter(l, NULL, "");
+        ui_layers_filter_set(l, NULL, "");
         at = ui_tree_line_of(&ui_layers_now(app)->tree, name);
     }
     ui_view_focus(app, (int)(v - app->views));
@@ -319,7 +319,7 @@ OFFER(sort_offer) {
 // ---- the filter --------------------------------------------------------------------------------
 
 // "!conv": what does not match.
-static ui_search *filter_new(const char *pattern, base_err *err) {
+ui_search *ui_layers_filter_new(const char *pattern, base_err *err) {
     const char *rest = pattern + (pattern[0] == '!');
     return ui_search_new(rest, err);
 }
@@ -327,9 +327,9 @@ static ui_search *filter_new(const char *pattern, base_err *err) {
 ON(on_filter) {
     ui_layers *l = own_of(app);
     bool empty = !argument[0] || strcmp(argument, "!") == 0;
-    ui_search *filter = empty ? NULL : filter_new(argument, err);
+    ui_search *filter = empty ? NULL : ui_layers_filter_new(argument, err);
     if (!empty && !filter) return false;
-    put_filter(l, filter, empty ? "" : argument);
+    ui_layers_filter_set(l, filter, empty ? "" : argument);
     ui_layers_now(app);
     if (empty)
         ui_say(app, UI_NORMAL, "All layers.");
@@ -350,7 +350,7 @@ OFFER(filter_offer) {
     ui_layers *l = own_of(app);
     base_err err = {0};
     bool empty = !typed[0] || strcmp(typed, "!") == 0;
-    ui_search *filter = empty ? NULL : filter_new(typed, &err);
+    ui_search *filter = empty ? NULL : ui_layers_filter_new(typed, &err);
     app->prompt.bad = !empty && !filter;
     base_clean(app->prompt.trouble, sizeof app->prompt.trouble, app->prompt.bad ? err.text : "");
     if (app->prompt.bad) return;
@@ -363,7 +363,7 @@ OFFER(filter_offer) {
 bool ui_layers_back(ui_app *app) {
     ui_layers *l = own_of(app);
     if (!l || !l->filter || !app->view_count || !shows_tree(&app->views[app->focus])) return false;
-    put_filter(l, NULL, "");
+    ui_layers_filter_set(l, NULL, "");
     ui_say(app, UI_NORMAL, app->state.job == UI_RUNNING ? "All layers; Esc again stops the run." : "All layers.");
     return true;
 }
@@ -454,52 +454,6 @@ ON(on_rule_marked) {
     return true;
 }
 
-// ---- columns -----------------------------------------------------------------------------------
-
-bool ui_layers_column_shown(const ui_layers *l, const ui_layer_column *c) {
-    return c->hidden ? ui_names_has(&l->on, c->key) : !ui_names_has(&l->off, c->key);
-}
-
-void ui_layers_column_toggle(ui_layers *l, const ui_layer_column *c) {
-    bool shown = ui_layers_column_shown(l, c);
-    ui_names_set(&l->on, c->key, c->hidden && !shown);
-    ui_names_set(&l->off, c->key, !c->hidden && shown);
-}
-
-void ui_layers_columns_reset(ui_layers *l) {
-    ui_names_clear(&l->on);
-    ui_names_clear(&l->off);
-}
-
-// Remembers what the view offers, and leaves out what is not wanted; the names of layers are always there.
-static int choose_columns(ui_layers *l, ui_column *columns, const bool *hidden, int count) {
-    static const char *const heads[] = {"\xe2\x96\xb2", "\xe2\x96\xbc"};
-    const base_field *label = ui_source_field(tree_source(), "label");
-    bool told = false;
-    int kept = 0;
-    l->column_count = count;
-    for (int i = 0; i < count; i++) {
-        ui_layer_column *c = &l->column[i];
-        ui_column *to = &columns[kept];
-        const bool is_name = strcmp(columns[i].field->name, "name") == 0;
-        *c = (ui_layer_column){.field = columns[i].field, .bar = columns[i].as == UI_AS_BAR, .hidden = hidden[i]};
-        snprintf(c->key, sizeof c->key, "%s%s", c->field->name, c->bar ? "-bar" : "");
-        memcpy(c->title, columns[i].title, sizeof c->title);
-        if (!is_name && !ui_layers_column_shown(l, c)) continue;
-        *to = columns[i];
-        kept++;
-        if (to->field == l->order.sort && !told) {
-            snprintf(to->title, sizeof to->title, "%.24s%s", c->title, heads[l->order.down]);
-            if (to->width < base_columns(to->title)) to->width = base_columns(to->title);
-            told = true;
-        }
-        if (!is_name) continue;
-        to->field = label;
-        to->align = l->order.flat ? UI_LEFT_TAIL : UI_LEFT; // the end of a long name is what tells it from the others
-    }
-    return kept;
-}
-
 // ---- the widget --------------------------------------------------------------------------------
 
 HOST(h_layers) {
@@ -517,7 +471,7 @@ HOST(h_layers) {
     }
     const char *empty = script_field_text(c, 0, "empty");
     ui_layers *l = ui_layers_now(app);
-    count = choose_columns(l, columns, hidden, count);
+    count = ui_layers_columns_choose(l, columns, hidden, count);
     ui_look look = ui_host_look(app, "layers", tree_source());
     if (look.scroll->follows && app->state.current >= 0) {
         int at = ui_tree_line_of(&l->tree, app->state.layers[app->state.current].row.name);
@@ -559,55 +513,6 @@ static bool on_click(ui_app *app, void *own, ui_view *v, int x, int y) {
         fold(app, name, !r->folded);
     }
     return true;
-}
-
-// ---- what a session keeps ----------------------------------------------------------------------
-
-static json_t *list_of(const ui_names *n) {
-    json_t *list = json_array();
-    for (int i = 0; i < n->count; i++) json_array_append_new(list, json_string(n->name[i]));
-    return list;
-}
-
-static void take_list(ui_names *n, const json_t *list) {
-    enum { MOST = 100000 };
-    for (size_t i = 0; i < json_array_size(list) && i < MOST; i++) {
-        const char *name = json_string_value(json_array_get(list, i));
-        if (name && strlen(name) < sizeof((base_layer_row *)0)->name) ui_names_set(n, name, true);
-    }
-}
-
-static json_t *keep(const ui_app *app, const void *own) {
-    const ui_layers *l = own;
-    (void)app;
-    json_t *o = json_object();
-    json_object_set_new(o, "list", json_boolean(l->order.flat));
-    if (l->order.sort) json_object_set_new(o, "sort", json_string(l->order.sort->name));
-    json_object_set_new(o, "down", json_boolean(l->order.down));
-    if (l->pattern[0]) json_object_set_new(o, "filter", json_string(l->pattern));
-    json_object_set_new(o, "folded", list_of(&l->order.folded));
-    json_object_set_new(o, "marked", list_of(&l->order.marked));
-    json_object_set_new(o, "shown", list_of(&l->on));
-    json_object_set_new(o, "hidden", list_of(&l->off));
-    return o;
-}
-
-static void restore(ui_app *app, void *own, const json_t *kept) {
-    ui_layers *l = own;
-    base_err broken;
-    (void)app;
-    const char *sort = json_string_value(json_object_get(kept, "sort"));
-    const char *pattern = json_string_value(json_object_get(kept, "filter"));
-    l->order.flat = json_is_true(json_object_get(kept, "list"));
-    l->order.sort = sort ? ui_source_field(ui_source_find("layers"), sort) : NULL;
-    l->order.down = l->order.sort && json_is_true(json_object_get(kept, "down"));
-    ui_search *filter = pattern && pattern[0] ? filter_new(pattern, &broken) : NULL;
-    if (filter) put_filter(l, filter, pattern);
-    take_list(&l->order.folded, json_object_get(kept, "folded"));
-    take_list(&l->order.marked, json_object_get(kept, "marked"));
-    take_list(&l->on, json_object_get(kept, "shown"));
-    take_list(&l->off, json_object_get(kept, "hidden"));
-    l->stale = true;
 }
 
 static void on_close(ui_app *app, void *own) {
@@ -714,5 +619,5 @@ const ui_part ui_part_layers = {.name = "layers",
                                 .close = on_close,
                                 .click = on_click,
                                 .places = places,
-                                .keep = keep,
-                                .restore = restore};
+                                .keep = ui_layers_keep,
+                                .restore = ui_layers_restore};

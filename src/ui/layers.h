@@ -5,7 +5,7 @@
 #include "ui/part.h"
 #include "ui/tree.h"
 
-extern const ui_part ui_part_layers;
+extern const ui_part ui_part_layers, ui_part_columns;
 
 typedef struct ui_layer_column { // one that the view offers
     char key[48], title[32];
@@ -38,5 +38,13 @@ bool ui_layers_back(ui_app *app); // Esc: takes the filter off; false: there is 
 bool ui_layers_column_shown(const ui_layers *l, const ui_layer_column *c);
 void ui_layers_column_toggle(ui_layers *l, const ui_layer_column *c);
 void ui_layers_columns_reset(ui_layers *l);
+// layers_columns.c: those that are wanted, moved to the front of `columns`; returns how many.
+int ui_layers_columns_choose(ui_layers *l, ui_column *columns, const bool *hidden, int count);
+void ui_layers_columns_draw(ui_app *app, ui_area a); // the popup's list
+json_t *ui_layers_keep(const ui_app *app, const void *own);
+void ui_layers_restore(ui_app *app, void *own, const json_t *kept);
+// "conv", "!conv": what does not match.
+ui_search *ui_layers_filter_new(const char *pattern, base_err *err);
+void ui_layers_filter_set(ui_layers *l, ui_search *filter, const char *pattern); // owned from now on
 
 #endif

@@ -24,6 +24,7 @@ const ui_part *const ui_parts[] = {
     &part_places,      // above
     &ui_part_save,     // cmd_save.c
     &ui_part_control,  // control.c
+    &ui_part_columns,  // layers_columns.c
     &ui_part_layers,   // layers.c
     &ui_part_past,     // past.c
     &ui_part_trade,    // trade.c

@@ -7,6 +7,7 @@
 static const char *row_text(const ui_app *app, int index) {
     if (app->popup == UI_HELP || app->popup == UI_METHOD)
         return index < app->page.count ? app->page.line[index].text : NULL;
+    if (app->popup == UI_COLUMNS) return NULL;
     const ui_source *source = app->popup == UI_RECIPES ? ui_source_find("recipes")
                               : app->view_count        ? app->views[app->focus].source
                                                        : NULL;

@@ -30,13 +30,17 @@ void ui_say(ui_app *app, ui_style style, const char *fmt, ...) {
 }
 
 ui_scroll *ui_active_scroll(ui_app *app) {
-    if (app->popup == UI_HELP || app->popup == UI_METHOD || app->popup == UI_RECIPES) return &app->popup_scroll;
+    if (app->popup == UI_HELP || app->popup == UI_METHOD || app->popup == UI_RECIPES || app->popup == UI_COLUMNS)
+        return &app->popup_scroll;
     return app->view_count ? &app->views[app->focus].scroll : NULL;
 }
 
 const char *ui_context(const ui_app *app, int index) {
-    static const char *const popups[] = {
-        [UI_HELP] = "help", [UI_METHOD] = "help", [UI_RECIPES] = "recipes", [UI_CONFIRM_QUIT] = "quit"};
+    static const char *const popups[] = {[UI_HELP] = "help",
+                                         [UI_METHOD] = "help",
+                                         [UI_RECIPES] = "recipes",
+                                         [UI_COLUMNS] = "columns",
+                                         [UI_CONFIRM_QUIT] = "quit"};
     if (app->popup != UI_NO_POPUP) return index == 0 ? popups[app->popup] : NULL;
     if (!app->view_count || index > 1) return NULL;
     const ui_view *v = &app->views[app->focus];

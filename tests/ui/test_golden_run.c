@@ -20,7 +20,11 @@ static void layers(screen *s, base_buf *text, base_buf *looks) {
     golden_panels(text, looks, s, "filtered");
     terminal_type(s->t, "\033");
     golden_scene(text, s, "all again");
-    terminal_type(s->t, "U:sort\rz");
+    terminal_type(s->t, "U:sort\rC");
+    golden_panels(text, looks, s, "the list of columns");
+    terminal_type(s->t, "jjj jjjj \033"); // the shape goes, another comes
+    golden_scene(text, s, "other columns");
+    terminal_type(s->t, ":columns-reset\rz");
 }
 
 static void await_line(screen *s, const char *line) {

@@ -107,7 +107,7 @@ static void add_code(base_buf *out, uint32_t code) {
     base_buf_add(out, b, n);
 }
 
-// \u{XXX}, \xXX or \ddd at `at` (behind the backslash); returns the bytes read, 0: none of them, or a value of zero.
+// A \u{...}, \x.. or \ddd at `at` (behind the backslash); returns the bytes read, 0: none of them, or a value of zero.
 static size_t numeric_escape(const char *at, base_buf *out) {
     char *end = NULL;
     unsigned long code;

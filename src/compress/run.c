@@ -337,10 +337,10 @@ static bool make_layer(walk *w, int i, base_layer_row *row, base_err *err) {
         ok = measure_outputs(&w->s, l, next_node(w, i), weight, now, usable ? h : NULL, row, w->job, err);
         if (!ok) undo(w, i);
     }
-    if (w->options)
-        w->gram = h;
-    else
+    if (!w->options)
         base_big_free(h);
+    else if (h) // an option that does without leaves it to those behind
+        w->gram = h;
     layer_stats_free(&stats);
     return ok;
 }

@@ -220,6 +220,8 @@ static bool square_table(study_table *t, const study_subject *s, base_err *err) 
     t->value = base_realloc(t->value, cells, sizeof *t->value);
     t->error = base_realloc(t->error, cells, sizeof *t->error);
     t->seconds = base_realloc(t->seconds, cells, sizeof *t->seconds);
+    t->steps = base_realloc(t->steps, (size_t)t->rows, sizeof *t->steps);
+    memset(t->steps, 0, (size_t)t->rows * sizeof *t->steps);
     t->cols = t->rows;
     for (int c = 0; c < t->cols; c++) t->col[c] = base_strdup(t->row[c]);
     for (size_t i = 0; i < cells; i++) t->value[i] = t->error[i] = t->seconds[i] = NAN;

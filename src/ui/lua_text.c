@@ -21,8 +21,9 @@ static bool is_letter(char c) {
 
 // Level of the long bracket "[==[" that opens at `at`, -1: none opens.
 static int long_level(const char *text, size_t at) {
+    if (text[at] != '[') return -1;
     size_t n = strspn(text + at + 1, "=");
-    return text[at] == '[' && n < 1000 && text[at + 1 + n] == '[' ? (int)n : -1;
+    return n < 1000 && text[at + 1 + n] == '[' ? (int)n : -1;
 }
 // Behind the bracket that closes it; *closed false: the text ends before.
 static size_t long_end(const char *text, size_t at, int level, bool *closed) {

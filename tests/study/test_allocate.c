@@ -187,7 +187,7 @@ static void a_thousand_layers_are_exact_within_a_second(void **state) {
                       hull.loss);
         assert_true(a.optimal);
         assert_true(a.loss <= hull.loss);
-        assert_true(a.seconds < 1);
+        assert_true(a.seconds < 1 * SUPPORT_SLOWER);
         study_answer_free(&a);
         study_answer_free(&hull);
     }
@@ -205,7 +205,7 @@ static void a_thousand_layers_are_exact_within_a_second(void **state) {
         study_answer_free(&a);
     }
     print_message("19 x 7: %.5f s\n", best);
-    assert_true(best < 0.01);
+    assert_true(best < 0.01 * SUPPORT_SLOWER);
     table_free(t);
 }
 

@@ -35,4 +35,11 @@ double support_max_diff(const float *a, const float *b, size_t count);
 // count values in [-1, 1), the same for the same seed.
 void support_fill(float *x, size_t count, uint64_t seed);
 
+// Times are promised of the release build; the others (sanitizers, line counters) may take this many times as long.
+#ifdef NDEBUG
+enum { SUPPORT_SLOWER = 1 };
+#else
+enum { SUPPORT_SLOWER = 20 };
+#endif
+
 #endif

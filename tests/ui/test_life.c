@@ -205,7 +205,7 @@ static void suspend_and_continue(void **state) {
         assert_true(terminal_alternate(t));
         assert_true(terminal_shows(t, " Layers"));
         terminal_type(t, "?"); // and it takes keys
-        assert_true(terminal_shows(t, "Keys everywhere"));
+        assert_true(terminal_shows(t, " Help "));
         terminal_type(t, "q");
     }
     terminal_send(t, "q");

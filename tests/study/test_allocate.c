@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -196,12 +197,13 @@ static void a_thousand_layers_are_exact_within_a_second(void **state) {
     range(t, &low, &high);
     t->p.budget = (low + high) / 2;
     base_err err = {0};
-    double best = INFINITY; // of five: on a busy machine one of them may wait for its turn
+    double best = INFINITY; // processor time: on a busy machine the other counts how long it waits for its turn
     for (int i = 0; i < 5; i++) {
         study_answer a;
+        clock_t start = clock();
         assert_true(study_allocate(&t->p, study_allocator_find("exact"), NULL, &a, NULL, &err));
+        best = fmin(best, (double)(clock() - start) / CLOCKS_PER_SEC);
         assert_true(a.optimal);
-        best = fmin(best, a.seconds);
         study_answer_free(&a);
     }
     print_message("19 x 7: %.5f s\n", best);

@@ -281,7 +281,8 @@ static void ten_thousand_runs(void **state) {
     double key = (base_now() - start) / 20;
     print_message("10 000 runs: tab answered in %.0f ms, list in %.0f ms, a key on 2 000 points %.1f ms\n",
                   answered * 1e3, there * 1e3, key * 1e3);
-    assert_true(answered < SUPPORT_SLOWER && key < 0.2 * SUPPORT_SLOWER); // far above what is measured: other programs run beside the tests
+    assert_true(answered < SUPPORT_SLOWER &&
+                key < 0.2 * SUPPORT_SLOWER); // far above what is measured: other programs run beside the tests
     screen_quit(&s);
 }
 

@@ -150,6 +150,8 @@ void ui_compose(ui_app *app); // the same without sending: what panels offer to 
 bool ui_save_text(ui_app *app, bool whole, const char *path, base_err *err);
 bool ui_save_svg(ui_app *app, bool whole, const char *path, base_err *err);
 bool ui_save_csv(const ui_app *app, const char *path, base_err *err);
+// svg.c: the cells of `r` as a picture in the theme's colours
+void ui_svg_write(FILE *file, const ui_grid *g, ui_rect r, const ui_theme *theme, bool colours);
 
 // page.c: text in a popup
 void ui_page_open(ui_app *app, ui_popup popup);

@@ -168,7 +168,7 @@ bool ui_recipe_is_shipped(const char *path) {
     return shipped;
 }
 
-static void look_at_file(const ui_app *app, ui_recipe_own *own) {
+static void look_at_file(ui_app *app, ui_recipe_own *own) {
     base_err ignored;
     size_t bytes;
     const char *path = app->recipe->path;
@@ -176,6 +176,10 @@ static void look_at_file(const ui_app *app, ui_recipe_own *own) {
     own->changed = !text || strcmp(text, app->recipe->text) != 0;
     free(text);
     own->shipped = ui_recipe_is_shipped(path);
+    // A run of it is not one of the file: "gptq*" in the title, the chart and the history.
+    size_t n = strlen(app->state.recipe);
+    if (own->changed && n > 0 && app->state.recipe[n - 1] != '*' && n + 1 < sizeof app->state.recipe)
+        memcpy(app->state.recipe + n, "*", 2);
 }
 
 void ui_recipe_settle(ui_app *app) {

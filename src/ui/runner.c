@@ -155,7 +155,7 @@ static void recorder_open(ui_app *app) {
     json_object_set_new(o, "seed", json_integer((json_int_t)app->options->seed));
     char *settings = json_dumps(o, JSON_COMPACT | JSON_PRESERVE_ORDER);
     json_decref(o);
-    session_start_info info = {.recipe = app->recipe->name,
+    session_start_info info = {.recipe = app->state.recipe, // with a * when its text is not the file's
                                .recipe_path = app->recipe->path,
                                .recipe_text = app->recipe->text,
                                .model = app->model,

@@ -457,14 +457,15 @@ static void saving(void **state) {
     text = typed_file(&s, "save", "whole.svg");
     assert_non_null(strstr(text, "<svg xmlns"));
     assert_non_null(strstr(text, "#00afaf")); // the theme's accent
-    assert_non_null(strstr(text, " Params"));
+    assert_non_null(strstr(text, ">Params<"));
+    assert_non_null(strstr(text, "<path fill=")); // bars and lines are shapes
     assert_non_null(strstr(text, "</svg>\n"));
     assert_null(strstr(text, "save "));
     free(text);
     terminal_type(s.t, ":theme light\r");
     text = typed_file(&s, "save-svg", "panel.svg");
     assert_non_null(strstr(text, "fill=\"#ffffff\""));
-    assert_null(strstr(text, " Params"));
+    assert_null(strstr(text, ">Params<"));
     free(text);
     text = typed_file(&s, "save-csv", "rows.csv");
     assert_int_equal(strncmp(text, "index,name,", 11), 0);

@@ -55,8 +55,8 @@ static void draw_weights(ui_area a, const look_view *v, const look_figures *f) {
     }
     char text[200];
     if (f->has_after)
-        snprintf(text, sizeof text, "%s counts, before up, after down, each to its own top; relative weight error %.3g",
-                 v->log ? "logarithmic" : "even", f->weight_error);
+        snprintf(text, sizeof text, "relative weight error %.3g; %s counts, before up, after down, each to its own top",
+                 f->weight_error, v->log ? "logarithmic" : "even");
     else
         snprintf(text, sizeof text, "%s counts. %s", v->log ? "logarithmic" : "even", no_after);
     ui_fit(a, 0, a.r.h - 1, a.r.w, UI_LEFT, UI_DIM, text);
@@ -375,8 +375,8 @@ static void (*const pages[LOOK_PAGES])(ui_area, const look_view *, const look_fi
 
 void look_draw(ui_area a, const look_view *v, const look_figures *f) {
     char shape[48], text[300];
-    snprintf(text, sizeof text, "%s %s, %lld x %lld; %s%s%s", f->kind, model_shape_text(shape, &f->shape),
-             (long long)f->rows, (long long)f->cols, f->from, v->busy ? "; " : "", v->busy ? v->busy : "");
+    snprintf(text, sizeof text, "%s%s%s; %s %s as %lld x %lld", f->from, v->busy ? ", " : "", v->busy ? v->busy : "",
+             f->kind, model_shape_text(shape, &f->shape), (long long)f->rows, (long long)f->cols);
     int x = ui_fit(a, 0, 0, base_columns(f->layer) < a.r.w ? base_columns(f->layer) : a.r.w, UI_LEFT_TAIL, UI_STRONG,
                    f->layer);
     ui_fit(a, x + 1, 0, a.r.w - x - 1, UI_LEFT, UI_DIM, text);

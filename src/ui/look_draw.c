@@ -77,7 +77,7 @@ static void draw_map(ui_area a, const look_view *v, const look_figures *f, const
     int x = heat_legend(a, 0, a.r.h - 2, a.r.w < 60 ? a.r.w : 50, v->map, &scale);
     snprintf(text, sizeof text, "%s %s", scale.log ? "log" : "even", study_colour_names[v->map]);
     ui_fit(a, x + 2, a.r.h - 2, a.r.w - x - 2, UI_LEFT, UI_DIM, text);
-    snprintf(text, sizeof text, "%s: outputs down (%lld), inputs across (%lld); a cell shows the %s of its tile", what,
+    snprintf(text, sizeof text, "%s: outputs down (%lld), inputs across (%lld), the %s of a tile", what,
              (long long)f->rows, (long long)f->cols, v->mean ? "mean" : "largest value");
     ui_fit(a, 0, a.r.h - 1, a.r.w, UI_LEFT, UI_DIM, text);
 }

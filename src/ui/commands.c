@@ -414,7 +414,10 @@ ON(on_suspend) {
 ON(on_reload) {
     (void)argument;
     ui_views_reload(app);
-    if (!app->recipe) return true;
+    if (!app->recipe || !base_is_file(app->recipe->path)) { // one that was put together here has no file yet
+        ui_say(app, UI_NORMAL, "Views were read again.");
+        return true;
+    }
     // The recipe's file anew, with the values the screen shows where they still fit.
     char *path = base_strdup(app->recipe->path);
     int count = app->state.param_count;

@@ -206,6 +206,14 @@ static void topic_here(ui_app *app) {
     if (strcmp(name, "tree") == 0) row = ui_layer_here(app), name = "layers";
     if (strcmp(name, "layers") == 0 && row >= 0 && row < s->layer_count) text = s->layers[row].row.steps;
     if (strcmp(name, "params") == 0 && row < s->param_count) text = s->params[row].text;
+    if (strcmp(name, "rules") == 0 || strcmp(name, "code") == 0) { // a rule's step, a line of the recipe
+        const base_field *arg = ui_source_field(v->source, "arg");
+        double number;
+        while (arg && ui_source_number(v->source, s, row, arg, &number) && number >= 0)
+            row--; // of an argument: its step
+        const char *there = ui_source_text(v->source, s, row, ui_source_field(v->source, "text"));
+        text = there ? there : "";
+    }
     ui_page found = {.width = 80};
     pages_in(&found, text, false, false);
     if (found.count) snprintf(app->topic, sizeof app->topic, "%s", text);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ui/recipe.h"
 #include "ui/samples.h"
 
 ui_samples *ui_samples_of(const ui_app *app) {
@@ -162,6 +163,38 @@ ON(on_samples) {
     ui_samples_begin(app);
     return true;
 }
+// The name behind `compress(`, "net" in most recipes; caller frees, NULL: none.
+static char *compressed_name(const char *text) {
+    bool call = false, open = false;
+    for (ui_lua_token t = {0}; (t = ui_lua_next(text, t.to)).kind != UI_LUA_END;) {
+        if (t.kind == UI_LUA_SPACE || t.kind == UI_LUA_COMMENT) continue;
+        if (open && t.kind == UI_LUA_NAME) return base_strndup(text + t.from, t.to - t.from);
+        open = call && ui_lua_is(text, t, "(");
+        call = t.kind == UI_LUA_NAME && ui_lua_is(text, t, "compress");
+    }
+    return NULL;
+}
+static const char *has_saved(const ui_app *app) {
+    const ui_samples *s = ui_samples_of(app);
+    return app->state.job == UI_RUNNING ? "a run is going"
+           : !s->ended                  ? "no run has ended yet"
+           : s->saved                   ? "the run saved its model"
+                                        : NULL;
+}
+ON(on_keep) {
+    (void)argument;
+    char *name = app->recipe ? compressed_name(app->recipe->text) : NULL, stem[64];
+    if (!name) return base_fail(err, "the recipe has no compress(net, ...) whose result could be saved");
+    snprintf(stem, sizeof stem, "%s", app->state.recipe);
+    for (char *c = stem; *c; c++)
+        if (!strchr("-_.", *c) && !((*c >= '0' && *c <= '9') || (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z')))
+            *c = '-';
+    char *text = base_sprintf("%s\nsave(%s, \"%s.safetensors\")\n", app->recipe->text, name, stem);
+    bool ok = ui_recipe_change(app, app->recipe->path, text, err) && ui_run_start(app, err);
+    free(text);
+    free(name);
+    return ok;
+}
 ON(on_which) {
     static const char *const names[] = {"newly wrong", "newly right", "every changed decision"};
     ui_samples *s = ui_samples_of(app);
@@ -254,6 +287,7 @@ static const ui_source sources[] = {
 
 static const ui_command commands[] = {
     {"samples", "[FILE]", "compare sample by sample: the run that ended, or a saved model", on_samples, NULL, NULL},
+    {"samples-keep", "", "add save() to a recipe that saved nothing, and run it again", on_keep, has_saved, NULL},
     {"samples-which", "", "newly wrong, newly right, or every changed decision", on_which, NULL, NULL},
     {"samples-sort", "", "sort by KL divergence or by the change of the label's probability", on_sort, NULL, NULL},
     {"prompt", "[TEXT]", "continue this text with the original and the compressed model", on_prompt, NULL, NULL},
@@ -262,7 +296,7 @@ static const ui_command commands[] = {
 static const ui_binding bindings[] = {
     {"f", "samples-which", "samples", "which"}, {"s", "samples-sort", "samples", "sort"},
     {"c", "samples", "samples", "compare"},     {"p", "prompt", "samples", "prompt"},
-    {"d", "draws", "samples", "draws"},
+    {"d", "draws", "samples", "draws"},         {"S", "samples-keep", "samples", NULL},
 };
 static const ui_place places[] = {{"samples", "Keys on samples"}, {NULL, NULL}};
 

@@ -217,11 +217,11 @@ static const char *advice(const ui_app *app, char *out, size_t size) {
                  "No run has ended yet. Enter runs the recipe; then the samples that it changed stand here. "
                  ":samples FILE compares a model that was saved.");
     else if (!s->saved)
-        snprintf(out, size,
-                 "%s saved nothing, so there is no compressed model to compare. Put save(net, "
-                 "\"mine.safetensors\") at the end of the recipe (e on the Recipe tab) and run it again: what "
-                 "was computed is kept, so that it takes a moment.",
-                 s->run);
+        snprintf(
+            out, size,
+            "%s saved nothing, so there is no compressed model to compare. S adds save() to the recipe and runs it "
+            "again; what was computed is kept, so that it takes a moment.",
+            s->run);
     else if (s->of > 0)
         snprintf(out, size, "Comparing, %lld of %lld ...", (long long)s->done, (long long)s->of);
     else if (s->result && s->result->task == MODEL_CLASSIFY)

@@ -172,8 +172,7 @@ static void golden_samples(void **state) {
     free(data);
 }
 
-// A run whose recipe saved nothing: the panel says what to do.
-static void nothing_was_saved(void **state) {
+static void a_file_that_is_not_there(void **state) {
     (void)state;
     screen s = {0};
     screen_open(&s, 120, 40, "xterm-256color", "C.UTF-8", false);
@@ -182,11 +181,41 @@ static void nothing_was_saved(void **state) {
     screen_quit(&s);
 }
 
+// A recipe that saves nothing: S adds save() with the name that its compress() has.
+static void saving_is_added(void **state) {
+    (void)state;
+    static const ui_options options = {.body = fake_run_body};
+    ui_app *app = base_alloc(sizeof *app);
+    base_err err = {0};
+    app->options = &options;
+    ui_state_init(&app->state);
+    script_recipe *r = script_recipe_text("none.lua",
+                                          "recipe{ name = 'no ne', about = 'a', source = 's' }\nlocal thing = "
+                                          "model('x')\ncompress( thing , { rule('.*', quantize{}) })",
+                                          &err);
+    assert_non_null(r);
+    ui_recipe_take(app, r);
+    ui_parts_open(app);
+    ui_command_run(app, "samples-keep");
+    assert_non_null(strstr(app->message, "no run has ended yet"));
+    ui_samples_of(app)->ended = true;
+    app->state.job = UI_INSPECTING; // the run begins when that has ended
+    app->work = base_calloc(1, 4096);
+    ui_command_run(app, "samples-keep");
+    assert_non_null(strstr(app->recipe->text, "\nsave(thing, \"no-ne.safetensors\")\n"));
+    free(app->work);
+    ui_parts_close(app);
+    script_recipe_free(app->recipe);
+    ui_state_free(&app->state);
+    free(app);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(probabilities),        cmocka_unit_test(flips_are_the_engines),
         cmocka_unit_test(golden_samples),       cmocka_unit_test(the_same_network_changes_nothing),
-        cmocka_unit_test(texts_part_somewhere), cmocka_unit_test(nothing_was_saved),
+        cmocka_unit_test(texts_part_somewhere), cmocka_unit_test(a_file_that_is_not_there),
+        cmocka_unit_test(saving_is_added),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -185,7 +185,7 @@ ON(on_keep) {
     (void)argument;
     char *name = app->recipe ? compressed_name(app->recipe->text) : NULL, stem[64];
     if (!name) return base_fail(err, "the recipe has no compress(net, ...) whose result could be saved");
-    snprintf(stem, sizeof stem, "%s", app->state.recipe);
+    snprintf(stem, sizeof stem, "%s", app->recipe->name ? app->recipe->name : "mine");
     for (char *c = stem; *c; c++)
         if (!strchr("-_.", *c) && !((*c >= '0' && *c <= '9') || (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z')))
             *c = '-';

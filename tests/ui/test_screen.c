@@ -383,6 +383,36 @@ static void await_text(screen *s, const char *text) {
     assert_true(terminal_shows(s->t, text));
 }
 
+// The title bar names the tabs where there is room, else the one that is shown; keys, commands and clicks go to them.
+static void tabs(void **state) {
+    (void)state;
+    screen s = {0};
+    screen_open(&s, 200, 40, "xterm-256color", "C.UTF-8", false);
+    assert_true(terminal_shows(s.t, "1 Start  2 Run  3 Sensitivity"));
+    terminal_type(s.t, "1");
+    assert_true(terminal_shows(s.t, "\xe2\x94\x81 Start"));
+    terminal_type(s.t, "[["); // round to the last, and one more
+    assert_true(!terminal_shows(s.t, "\xe2\x94\x81 Start"));
+    terminal_type(s.t, "]]]");
+    assert_true(terminal_shows(s.t, "\xe2\x94\x81 Layers"));
+    terminal_type(s.t, ":tab sens\r");
+    assert_true(terminal_shows(s.t, "\xe2\x94\x81 Sensitivity"));
+    terminal_type(s.t, ":tab nowhere\r");
+    assert_true(terminal_shows(s.t, "there is no tab \"nowhere\""));
+    terminal_resize(s.t, 80, 24);
+    terminal_sync(s.t);
+    for (int i = 0; i < 100 && !terminal_shows(s.t, "1 2 3 Sensitivity"); i++) terminal_sync(s.t);
+    assert_true(terminal_shows(s.t, "1 2 3 Sensitivity"));
+    char *text = terminal_text(s.t), *at = strstr(text, "1 2 3 Sens"), click[48];
+    int column = 0;
+    for (const char *c = text; c < at;) column++, ui_next_char(&c);
+    snprintf(click, sizeof click, "\033[<0;%d;1M\033[<0;%d;1m", column + 3, column + 3);
+    free(text);
+    terminal_send(s.t, click);
+    await_text(&s, "1 2 Run");
+    screen_quit(&s);
+}
+
 static void mouse(void **state) {
     (void)state;
     screen s = {0};
@@ -602,6 +632,7 @@ int main(void) {
         cmocka_unit_test(resize_storm),
         cmocka_unit_test(broken_views_stay_alone),
         cmocka_unit_test(soak),
+        cmocka_unit_test(tabs),
         cmocka_unit_test(mouse),
         cmocka_unit_test(scripts_play),
         cmocka_unit_test(refuses_without_a_terminal),

@@ -42,7 +42,7 @@ heat_scale heat_scale_of(const double *value, size_t count, bool log, bool diver
     }
     s.empty = !(s.low <= s.high);
     if (s.empty) s.low = s.high = NAN;
-    s.middle = s.empty ? NAN : middle_of(value, count, &s);
+    s.middle = s.empty || !diverging ? NAN : middle_of(value, count, &s);
     return s;
 }
 

@@ -108,7 +108,7 @@ static void from_session(const ui_app *app, int64_t number, session_recorded *r)
     snprintf(m->label, sizeof m->label, "compressed");
     snprintf(m->data, sizeof m->data, "%.95s", u->data);
     snprintf(m->metric, sizeof m->metric, "%s", u->metric);
-    r->model_count = isfinite(u->value);
+    r->model_count = isfinite(u->value) ? 1 : 0;
 }
 
 typedef struct loading {

@@ -80,8 +80,8 @@ typedef struct trade_own {
     heat_table *table; // that the answer is of
     int *choice, *before_choice;
     heat_answer answer;
-    char trouble[400];
-    double rest; // bytes of the model that are not in the table's layers; NaN: not known
+    char trouble[400], trouble_of[96]; // why there is none, and of which table
+    double rest;                       // bytes of the model that are not in the table's layers; NaN: not known
 } trade_own;
 
 trade_own *trade_of(const ui_state *s);

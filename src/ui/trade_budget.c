@@ -130,9 +130,11 @@ void trade_budget_look(ui_app *app, trade_own *o) {
     if (!t) return;
     o->rest = rest_of(app, o, t);
     double bits = bits_of(o, t, o->budget);
-    bool fresh = o->solved == bits && (o->trouble[0] || o->solving || same_table(o->table, t));
+    bool fresh = o->solved == bits && ((o->trouble[0] && strcmp(o->trouble_of, t->from) == 0) || o->solving ||
+                                       (same_table(o->table, t) && o->table->known == t->known));
     if (fresh) return;
     o->solved = bits;
+    snprintf(o->trouble_of, sizeof o->trouble_of, "%s", t->from);
     if (!(bits > 0)) {
         snprintf(o->trouble, sizeof o->trouble, "what is not in the table's layers alone is larger than this budget");
         return;

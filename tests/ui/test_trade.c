@@ -11,6 +11,7 @@
 #include <cmocka.h>
 #include <math.h>
 
+#include "../support/support.h"
 #include "ui/heat_part.h"
 #include "ui/trade.h"
 

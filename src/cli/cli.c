@@ -228,6 +228,7 @@ static bool parse(const cli_command *c, int argc, char **argv, cli_options *opti
     for (int i = 0; i < argc; i++) {
         const char *a = argv[i];
         if (only_args || a[0] != '-' || a[1] == 0) {
+            if (!a[0]) return base_fail_as(err, BASE_USAGE, "vise %s: argument %d is empty", c->name, i + 1);
             options->args[options->arg_count++] = a;
             continue;
         }
@@ -251,6 +252,10 @@ static bool parse(const cli_command *c, int argc, char **argv, cli_options *opti
         const char *value = equals ? equals + 1 : i + 1 < argc ? argv[++i] : NULL;
         if (!value)
             return base_fail_as(err, BASE_USAGE, "--%.*s needs a value: %s", (int)typed_length(o), o->name, o->value);
+        // An empty value is a shell variable that was not set; taken as a path it would be the folder one is in.
+        if (!*value)
+            return base_fail_as(err, BASE_USAGE, "the value of --%.*s is empty; expected %s", (int)typed_length(o),
+                                o->name, o->value);
         if (!set_option(o, value, options, err)) return false;
     }
     return true;
@@ -274,6 +279,9 @@ static int run_command(const cli_command *c, int argc, char **argv) {
         base_fail_as(&err, BASE_USAGE, "vise %s %s: %d argument%s given; `vise %s --help` explains", c->name, c->args,
                      options.arg_count, options.arg_count == 1 ? " was" : "s were", c->name);
         status = BASE_USAGE;
+    } else if (options.base && access(options.base, F_OK) != 0) {
+        base_fail(&err, "--base: there is no '%s'", options.base); // also where the model turns out not to need it
+        status = BASE_FAILED;
     } else {
         status = c->run(&options, &err);
     }

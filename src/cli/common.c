@@ -1,6 +1,7 @@
 // What several commands share: the process's job and its signals, threads, figures in words.
 #include "cli/command.h"
 
+#include <errno.h>
 #include <math.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -10,14 +11,18 @@
 // The one job of a headless process; a signal handler can reach nothing else.
 static base_job process_job;
 
+static bool on_terminal; // which shows ^C on the line
+
 static void on_stop(int signal_number) {
     (void)signal_number;
     if (atomic_exchange(&process_job.cancel, 1)) _exit(BASE_CANCELLED);
     static const char text[] = "\nvise: stopping; what is finished is kept (again to end at once)\n";
-    if (write(STDERR_FILENO, text, sizeof text - 1) < 0) return;
+    const char *from = on_terminal ? text : text + 1;
+    if (write(STDERR_FILENO, from, strlen(from)) < 0) return;
 }
 
 base_job *cli_job(void) {
+    on_terminal = isatty(STDERR_FILENO);
     struct sigaction action = {.sa_handler = on_stop};
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
@@ -34,6 +39,22 @@ base_job *cli_job(void) {
 int cli_use_threads(const cli_options *o) {
     num_set_threads((int)o->threads);
     return num_threads();
+}
+
+bool cli_check_out(const char *out, base_err *err) {
+    char *at = base_absolute(out);
+    while (at && access(at, F_OK) != 0 && strcmp(at, "/") != 0) {
+        char *up = base_dirname(at);
+        free(at);
+        at = up;
+    }
+    bool ok = true;
+    if (at && !base_is_dir(at))
+        ok = base_fail(err, "--out %s: %s is not a folder", out, at);
+    else if (at && access(at, W_OK) != 0)
+        ok = base_fail(err, "--out %s: %s cannot be written: %s", out, at, strerror(errno));
+    free(at);
+    return ok;
 }
 
 base_status cli_failed(const base_err *err) {

@@ -11,12 +11,13 @@
 typedef struct comparison {
     char **paths, **hashes;
     size_t count, seen, equal;
+    bool ended; // the recorded run did; what a stopped one saved is another file
 } comparison;
 
 static void on_event(void *context, const base_event *e) {
     comparison *c = context;
     if (e->kind != BASE_EV_SAVED) return;
-    if (c->seen < c->count) {
+    if (c->ended && c->seen < c->count) {
         bool equal = e->hash && strcmp(e->hash, c->hashes[c->seen]) == 0;
         c->equal += equal;
         printf("%s: %s recorded %s, now %s\n", equal ? "same bytes" : "DIFFERENT", base_basename(c->paths[c->seen]),
@@ -63,6 +64,7 @@ base_status cli_replay(const cli_options *o, base_err *err) {
                      o->args[0]);
         return BASE_USAGE;
     }
+    if (!cli_check_out(o->out, err)) return cli_failed(err);
     session_history *h = session_history_open(o->state, err);
     if (!h) return cli_failed(err);
     session_record r;
@@ -70,11 +72,18 @@ base_status cli_replay(const cli_options *o, base_err *err) {
     base_status status = BASE_FAILED;
     if (session_history_get(h, id, &r, err)) {
         if (session_history_saved(h, id, &c.paths, &c.hashes, &c.count, err)) {
-            if (strcmp(r.status, "done") != 0)
+            c.ended = strcmp(r.status, "done") == 0;
+            if (!c.ended)
                 printf("run %lld %s; replaying it in full\n", id,
                        strcmp(r.status, "running") == 0 ? "is still running" : r.status);
             status = replay(&r, &c, o, err);
-            if (status == BASE_OK && (c.equal != c.count || c.seen != c.count)) {
+            if (status == BASE_OK && !c.ended) {
+                base_fail(err,
+                          "run %lld did not end (%s), so there are no bytes to compare; its replay did, with %zu "
+                          "file%s saved",
+                          id, r.status, c.seen, c.seen == 1 ? "" : "s");
+                status = BASE_FAILED;
+            } else if (status == BASE_OK && (c.equal != c.count || c.seen != c.count)) {
                 base_fail(err,
                           "run %lld: %zu of %zu recorded files came out with the same bytes (%zu were saved now); a "
                           "different processor, BLAS or Vise version can be the cause: recorded %s",

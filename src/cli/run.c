@@ -115,7 +115,7 @@ base_status cli_run(const cli_options *o, base_err *err) {
     base_status status;
     char *path = base_absolute(o->model), *data = base_absolute(o->data), *out = base_absolute(o->out);
     char *base = base_absolute(o->base);
-    if (!cli_apply_sets(recipe, &o->sets, err)) {
+    if (!cli_apply_sets(recipe, &o->sets, err) || !cli_check_out(o->out, err)) {
         status = cli_failed(err);
     } else {
         cli_run_request q = {.recipe = recipe,

@@ -114,6 +114,10 @@ static bool check_files(const cli_options *o, base_err *err) {
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         base_out out;
         if (!files[i]) continue;
+        for (size_t k = 0; k < i; k++) {
+            if (files[k] && strcmp(files[k], files[i]) == 0)
+                return base_fail_as(err, BASE_USAGE, "two tables would be written to one file, %s", files[i]);
+        }
         if (base_is_dir(files[i]))
             return base_fail(err, "%s: is a folder; the table needs the name of a file", files[i]);
         if (!base_out_open(&out, files[i], err)) return false;
@@ -310,7 +314,9 @@ static bool hash_base(const char *base, char hash[33], base_err *err) {
 
 static base_status sweep_recipe(sweep *s, base_err *err) {
     const cli_options *o = s->o;
-    if (!cli_apply_sets(s->recipe, &o->sets, err) || !plan(s, err) || !check_files(o, err)) return cli_failed(err);
+    if (!cli_apply_sets(s->recipe, &o->sets, err) || !plan(s, err) || !check_files(o, err) ||
+        !cli_check_out(o->out, err))
+        return cli_failed(err);
     char *path = base_absolute(o->model), *data = base_absolute(o->data), *out = base_absolute(o->out);
     char *base = base_absolute(o->base), hash[33];
     base_status status = BASE_FAILED;

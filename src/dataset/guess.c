@@ -179,7 +179,7 @@ data_spec *data_spec_guess(const char *path, base_err *err) {
         s->folder = base_dirname(path);
         ok = guess_file(s, path, err);
     } else {
-        ok = base_fail(err, "%s: no such file or folder", shown);
+        ok = base_fail(err, "%s: neither a file nor a folder", shown);
     }
     if (!ok) {
         data_spec_free(s);

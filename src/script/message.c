@@ -15,6 +15,7 @@ static const struct {
     {"attempt to compare", "both sides must be numbers; tonumber() makes a number of text"},
     {"attempt to concatenate", "tostring() makes text of anything"},
     {"a 'string' with", "text is not a number here; tonumber() makes one"},
+    {"C stack overflow", "nested too deeply, or a function calls itself without end"},
     {"stack overflow", "a function calls itself without end"},
     {"near '='", "one = sets a value, == compares"},
     {"near <eof>", "an `end`, a bracket or a brace is missing before the end of the file"},

@@ -62,14 +62,27 @@ static bool create_row_table(session_history *h, const char *table, const base_f
     return ok;
 }
 
-static bool create_tables(session_history *h, base_err *err) {
+static bool read_number(session_history *h, const char *sql, int *number, base_err *err) {
     sqlite3_stmt *st;
-    if (!history_prepare(h, "PRAGMA user_version", &st, err)) return false;
+    if (!history_prepare(h, sql, &st, err)) return false;
     int step = sqlite3_step(st);
-    int version = step == SQLITE_ROW ? sqlite3_column_int(st, 0) : 0;
+    *number = step == SQLITE_ROW ? sqlite3_column_int(st, 0) : 0;
     if (step != SQLITE_ROW) history_fail(h, err, "reading its version");
     sqlite3_finalize(st);
-    if (step != SQLITE_ROW) return false;
+    return step == SQLITE_ROW;
+}
+
+static bool create_tables(session_history *h, base_err *err) {
+    int version, tables;
+    // Both in one transaction: another process may be creating the tables right now.
+    if (!run_sql(h, "BEGIN", err) || !read_number(h, "PRAGMA user_version", &version, err) ||
+        !read_number(h, "SELECT count(*) FROM sqlite_master", &tables, err) || !run_sql(h, "COMMIT", err))
+        return false;
+    if (version == 0 && tables > 0)
+        return base_fail(err,
+                         "history %s: not a Vise history (another program's SQLite database); move it away or name "
+                         "another folder with --state",
+                         h->path);
     if (version > HISTORY_VERSION)
         return base_fail(err, "history %s: made by a newer Vise (version %d, this one writes %d)", h->path, version,
                          HISTORY_VERSION);

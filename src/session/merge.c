@@ -1,6 +1,6 @@
 // Joining histories: the ended runs of another database and every row that belongs to them, copied under new numbers,
 // and the measured cells it keeps.
-// The other database is attached read-only; one transaction holds all that comes from it.
+// Nothing is written to the other database; one transaction holds all that comes from it.
 #include "session/history.h"
 
 #include <stdlib.h>
@@ -99,7 +99,8 @@ static bool attach_as(merging *g, const char *path, const char *query, base_err 
 }
 
 static bool attach(merging *g, const char *path, base_err *err) {
-    if (attach_as(g, path, "?mode=ro", err)) return true;
+    // Not mode=ro: only a connection that may write takes the log and its index away again when it is the last one.
+    if (attach_as(g, path, "?mode=rw", err)) return true;
     // A folder that cannot be written has no place for the log's index; without a log the file alone is the whole.
     char *log = base_sprintf("%s-wal", path);
     bool alone = access(log, F_OK) != 0 && sqlite3_errcode(g->h->db) == SQLITE_CANTOPEN;
@@ -119,8 +120,10 @@ static bool check_version(merging *g, base_err *err) {
     if (ok && (!tables.count || number < 1)) ok = base_fail(err, "%s: not a Vise history (it has no runs)", g->from);
     ok = ok && read_names(g, "PRAGMA other.quick_check(1)", NULL, &check, err);
     if (ok && (!check.count || strcmp(check.list[0], "ok") != 0)) {
+        // The first line only says in which of the attached databases.
+        const char *found = check.count ? check.list[0] : "no answer", *second = strchr(found, '\n');
         char clean[200];
-        base_clean(clean, sizeof clean, check.count ? check.list[0] : "no answer");
+        base_clean(clean, sizeof clean, second ? second + 1 : found);
         ok = base_fail(err, "%s: the database is damaged: %s", g->from, clean);
     }
     base_names_free(version.list, version.count);

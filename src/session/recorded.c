@@ -72,8 +72,8 @@ char *session_figures_text(const base_model_row *r) {
         const char *unit = strcmp(r->metric, "perplexity") == 0 ? "token" : "sample";
         base_buf_printf(&b, "%s %.*f%s", top1 ? "top-1" : r->metric, top1 ? 2 : 4, r->value, top1 ? " %" : "");
         put_interval(&b, top1 ? 2 : 4, r->low, r->high);
-        base_buf_printf(&b, " on %s (%lld %s%s), loss %.4f", r->data, (long long)r->samples, unit,
-                        r->samples == 1 ? "" : "s", r->loss);
+        base_buf_printf(&b, " on %s (%lld %s%s)", r->data, (long long)r->samples, unit, r->samples == 1 ? "" : "s");
+        base_buf_printf(&b, r->loss < 1e6 ? ", loss %.4f" : ", loss %.4g", r->loss);
         if (!isnan(r->kl)) {
             base_buf_printf(&b, ", KL %.5f", r->kl);
             put_interval(&b, 5, r->kl_low, r->kl_high);

@@ -221,6 +221,12 @@ static void test_command_line(void **state) {
     refused("run w4 --threads 0", 2, "--threads");
     refused("run w4 --threads many", 2, "many");
     refused("run w4 --model", 2, "--model");
+    refused("run w4 --model ''", 2, "the value of --model is empty; expected PATH");
+    refused("run w4 --data=", 2, "the value of --data is empty");
+    refused("info ''", 2, "argument 1 is empty");
+    refused("run w4 --base no/such/base", 1, "--base: there is no 'no/such/base'");
+    refused("info data/models/digits-cnn.safetensors --base no/such/base", 1, "--base: there is no 'no/such/base'");
+    refused("sweep w4 bits=2 --csv /tmp/x --svg /tmp/x", 2, "two tables would be written to one file, /tmp/x");
     refused("run w4 -x", 2, "-x");
     refused("replay one", 2, "one");
     refused("replay 12345", 1, "12345");
@@ -228,7 +234,11 @@ static void test_command_line(void **state) {
     refused("history x", 2, "'x'");
     refused("eval data/models/digits-cnn.safetensors x y", 2, "vise eval");
     refused("run w4 --state /dev/null/state", 1, "/dev/null");
-    refused("run w4 --out /dev/null/out", 1, "/dev/null");
+    refused("run w4 --out /dev/null/out", 1, "--out /dev/null/out: /dev/null is not a folder");
+    refused("run w4 --out /dev/full", 1, "--out /dev/full: /dev/full is not a folder");
+    refused("sweep w4 bits=2 --out /dev/full", 1, "/dev/full is not a folder");
+    refused("replay 1 --out /dev/full", 1, "/dev/full is not a folder");
+    refused("run w4 --data /dev/zero", 1, "/dev/zero: neither a file nor a folder");
 }
 
 // A file system that is full, or a file larger than allowed: the sentence names the file, and nothing is left of it.

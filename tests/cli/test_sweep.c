@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -447,8 +448,45 @@ static void test_merge_refusals(void **state) {
     int64_t before = count_in("target", "SELECT count(*) FROM runs");
     out = vise(1, "merge %s/damaged.db --state %s/target", dir, dir);
     says(out, "the database is damaged");
+    assert_null(strstr(out, "***"));
     free(out);
     assert_int_equal(count_in("target", "SELECT count(*) FROM runs"), before);
+}
+
+// What a stopped run saved is half of the work: that the whole has other bytes says nothing about the machine.
+static void test_replay_of_stopped(void **state) {
+    (void)state;
+    const char *dir = support_temp_path("");
+    free(sweep(0, "stopped", "stopped.csv", "--quiet --shard 1/6"));
+    count_in("stopped", "UPDATE runs SET status = 'cancelled'");
+    count_in("stopped", "UPDATE saved SET hash = 'of the half'");
+    char *out = vise(1, "replay 1 --state %s/stopped", dir);
+    says(out, "run 1 did not end (cancelled), so there are no bytes to compare; its replay did, with 1 file saved");
+    assert_null(strstr(out, "DIFFERENT"));
+    free(out);
+}
+
+// A database that some other program made is left alone.
+static void test_foreign_history(void **state) {
+    (void)state;
+    const char *dir = support_temp_path("");
+    mkdir(support_temp_path("foreign"), 0755);
+    support_write(support_temp_path("foreign/history.db"), "", 0);
+    count_in("foreign", "CREATE TABLE bookmarks(url TEXT)");
+    char *out = vise(1, "run w4 --quiet --state %s/foreign", dir);
+    says(out, "not a Vise history (another program's SQLite database)");
+    free(out);
+    assert_int_equal(count_in("foreign", "SELECT count(*) FROM sqlite_master"), 1);
+}
+
+// The histories merged from have no files beside them afterwards that were not there before.
+static void test_merge_leaves_sources(void **state) {
+    (void)state;
+    const char *dir = support_temp_path("");
+    free(sweep(0, "clean", "clean.csv", "--quiet --shard 1/6"));
+    int before = support_count_entries(support_temp_path("clean"));
+    free(vise(0, "merge %s/clean --state %s/clean-target", dir, dir));
+    assert_int_equal(support_count_entries(support_temp_path("clean")), before);
 }
 
 static void test_refusals(void **state) {
@@ -490,6 +528,9 @@ int main(void) {
         cmocka_unit_test(test_failing_points),
         cmocka_unit_test(test_identity),
         cmocka_unit_test(test_merge_refusals),
+        cmocka_unit_test(test_replay_of_stopped),
+        cmocka_unit_test(test_foreign_history),
+        cmocka_unit_test(test_merge_leaves_sources),
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests_name("cli/sweep", tests, NULL, NULL);

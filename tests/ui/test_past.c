@@ -286,6 +286,26 @@ static void ten_thousand_runs(void **state) {
     screen_quit(&s);
 }
 
+// A click selects the nearest point; keys that come in one burst act one after the other.
+static void points_are_chosen(void **state) {
+    (void)state;
+    screen s = {0};
+    open_story(&s, 120, 40);
+    terminal_type(s.t, ":tab Trade-off\r");
+    golden_await(&s, "6 on the front");
+    terminal_send(s.t, "\033[<0;74;8M\033[<0;74;8m"); // top right: the largest and best
+    for (int i = 0; i < 500 && !terminal_shows(s.t, "Run 1: w8"); i++) terminal_await_mark(s.t, 0.01);
+    assert_true(terminal_shows(s.t, "Run 1: w8 bits=8 group=64"));
+    terminal_type(s.t, ",,b..");
+    assert_true(terminal_shows(s.t, "against run"));
+    terminal_type(s.t, "g");
+    assert_true(terminal_shows(s.t, "run 4 against run"));
+    terminal_type(s.t, "C");
+    golden_await(&s, "all layers");
+    assert_true(terminal_shows(s.t, "B run 4 w4 bits=2"));
+    screen_quit(&s);
+}
+
 static void no_history(void **state) {
     (void)state;
     screen s = {0}; // a screen without a folder
@@ -319,6 +339,7 @@ int main(void) {
                                        cmocka_unit_test(compared),
                                        cmocka_unit_test(replays),
                                        cmocka_unit_test(ten_thousand_runs),
+                                       cmocka_unit_test(points_are_chosen),
                                        cmocka_unit_test(no_history)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -57,7 +57,7 @@ bool ui_samples_work(void *ask, base_job *job, base_err *err);
 bool ui_samples_text(ui_samples_ask *ask, const model *a, const model *b, const data_view *view, base_job *job,
                      base_err *err);
 void ui_softmax(const float *logits, int64_t count, float *out);
-double ui_divergence(const float *p, const float *q, int64_t count); // KL(p || q) in nats
+double ui_divergence(const float *p, const float *q, int64_t count); // KL(p || q) in nats, of logits
 
 typedef enum ui_samples_which { UI_NEWLY_WRONG, UI_NEWLY_RIGHT, UI_ALL_FLIPS, UI_SAMPLES_WHICH } ui_samples_which;
 

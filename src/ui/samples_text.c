@@ -50,11 +50,11 @@ static int64_t tokens_of(const data_set *set, const char *prompt, int32_t *token
 
 // ---- the place where they part -------------------------------------------------------------------
 
-// Probabilities of the next token behind `count` tokens (the end of them when there are too many).
+// Logits of the next token behind `count` tokens (the end of them when there are too many).
 static bool next_of(const model *m, const int32_t *tokens, int64_t count, float *out, int64_t vocabulary, base_job *job,
                     base_err *err) {
     int64_t t = count < m->graph->context ? count : m->graph->context;
-    float *all = base_big_alloc((size_t)(t * vocabulary), sizeof *all, "probabilities", err);
+    float *all = base_big_alloc((size_t)(t * vocabulary), sizeof *all, "logits", err);
     if (!all) return false;
     int32_t length = (int32_t)t;
     data_batch batch = {.kind = DATA_TOKENS,
@@ -63,7 +63,7 @@ static bool next_of(const model *m, const int32_t *tokens, int64_t count, float 
                         .tokens = (int32_t *)(uintptr_t)(tokens + count - t),
                         .lengths = &length};
     bool ok = engine_forward(m, m->weights, &batch, all, job, err);
-    if (ok) ui_softmax(all + (t - 1) * vocabulary, vocabulary, out);
+    if (ok) memcpy(out, all + (t - 1) * vocabulary, (size_t)vocabulary * sizeof *out);
     base_big_free(all);
     return ok;
 }
@@ -135,6 +135,9 @@ static bool one_prompt(ui_samples_ask *ask, both *w, const int32_t *prompt, int6
     int64_t before = differs ? same : nx; // what stands before the place looked at
     if (!next_of(w->a, x, before, w->p, r->classes, job, err) || !next_of(w->b, x, before, w->q, r->classes, job, err))
         return false;
+    double kl = ui_divergence(w->p, w->q, r->classes);
+    ui_softmax(w->p, r->classes, w->p);
+    ui_softmax(w->q, r->classes, w->q);
     ui_sample *s = ui_samples_add(r, false);
     if (!s) return true;
     r->text = base_realloc(r->text, (size_t)r->count, sizeof *r->text);
@@ -147,7 +150,7 @@ static bool one_prompt(ui_samples_ask *ask, both *w, const int32_t *prompt, int6
     take_top(c, w->set, w->p, w->q, r->classes);
     s->number = number;
     s->same = differs ? same - count : -1;
-    s->kl = ui_divergence(w->p, w->q, r->classes);
+    s->kl = kl;
     s->change = differs ? (double)(nx - same) / MORE : 0;
     s->own_before = differs ? (double)w->p[x[same]] : NAN;
     s->own_after = differs ? (double)w->q[x[same]] : NAN;

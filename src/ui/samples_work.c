@@ -31,10 +31,20 @@ void ui_softmax(const float *logits, int64_t count, float *out) {
     for (int64_t i = 0; i < count; i++) out[i] = (float)(exp((double)logits[i] - most) / sum);
 }
 
+static double log_sum(const float *logits, int64_t count) {
+    double most = -INFINITY, sum = 0;
+    for (int64_t i = 0; i < count; i++) most = fmax(most, (double)logits[i]);
+    for (int64_t i = 0; i < count; i++) sum += exp((double)logits[i] - most);
+    return most + log(sum);
+}
+
+// From the logits, since probabilities that are too small for a float would count as none at all.
 double ui_divergence(const float *p, const float *q, int64_t count) {
-    double sum = 0;
-    for (int64_t i = 0; i < count; i++)
-        if (p[i] > 0) sum += (double)p[i] * (log((double)p[i]) - log(fmax((double)q[i], 1e-300)));
+    double p_sum = log_sum(p, count), q_sum = log_sum(q, count), sum = 0;
+    for (int64_t i = 0; i < count; i++) {
+        double log_p = (double)p[i] - p_sum, log_q = (double)q[i] - q_sum;
+        sum += exp(log_p) * (log_p - log_q);
+    }
     return sum > 0 ? sum : 0;
 }
 
@@ -81,10 +91,12 @@ static void keep_arrays(ui_samples_result *r, const ui_sample *s, const float *x
     memcpy(r->pixels + at * v, x, v * sizeof *x);
 }
 
-// p and q: probabilities of the original and the compressed network.
-static void decide(ui_samples_result *r, int64_t number, const float *x, int64_t label, const float *p,
-                   const float *q) {
-    int64_t a = best(p, r->classes), b = best(q, r->classes);
+// p and q: logits of the original and the compressed network; they become probabilities.
+static void decide(ui_samples_result *r, int64_t number, const float *x, int64_t label, float *p, float *q) {
+    double kl = ui_divergence(p, q, r->classes);
+    int64_t a = best(p, r->classes), b = best(q, r->classes); // probabilities may tie where logits do not
+    ui_softmax(p, r->classes, p);
+    ui_softmax(q, r->classes, q);
     bool known = label >= 0 && label < r->classes;
     bool wrong = known && a == label && b != label, right = known && b == label && a != label;
     r->newly_wrong += wrong;
@@ -96,7 +108,7 @@ static void decide(ui_samples_result *r, int64_t number, const float *x, int64_t
     s->label = label;
     s->before = a;
     s->after = b;
-    s->kl = ui_divergence(p, q, r->classes);
+    s->kl = kl;
     int64_t of = known ? label : a;
     s->own_before = (double)p[of];
     s->own_after = (double)q[of];
@@ -149,8 +161,6 @@ static bool one_batch(ui_samples_result *r, pair *p, const data_view *view, int6
             predict(r, from + i + 1, x, before, after);
             continue;
         }
-        ui_softmax(before, r->classes, before);
-        ui_softmax(after, r->classes, after);
         decide(r, from + i + 1, x, p->batch.labels ? p->batch.labels[i] : -1, before, after);
     }
     r->looked += count;

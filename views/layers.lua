@@ -4,7 +4,7 @@
 local view = { title = "Layers", tab = "Run, Layer", order = 1, column = "left", priority = 10, weight = 4, min_width = 50, min_height = 9,
   help = "One row a layer, in modules. The bar is the relative output error on a logarithmic scale from 0.001 % to "
     .. "100 %: solid the layer's own, shaded what arrives from the layers before. A module's row adds up parameters and "
-    .. "bytes, and tells mean bits and the worst error in it. i tells of the method used on the layer." }
+    .. "bytes, and tells mean bits and the worst error in it. rtn is the output error of round to nearest in as many bytes. i tells of the method used on the layer." }
 
 -- Errors are relative, so one scale fits every layer: 0.001 % is an empty bar, 100 % a full one, logarithmic. The solid
 -- part is the layer's own error, the shade behind it what arrives from the layers before on top of that.
@@ -21,6 +21,7 @@ local columns = {
   { field = "sqnr_db", title = "dB", width = 5, drop = 9 },
   { field = "weight_error", title = "weights", as = "percent", width = 9, drop = 12, hidden = 1 },
   { field = "output_error", title = "error", as = "percent", width = 9 },
+  { field = "baseline", title = "rtn", as = "percent", width = 8, drop = 9 },
   { field = "output_error_held", title = "held out", as = "percent", width = 9, drop = 12, hidden = 1 },
   { field = "chained_error", title = "upstream", as = "percent", width = 9, drop = 7 },
   { field = "cosine", title = "cosine", width = 8, drop = 14, hidden = 1 },
@@ -45,6 +46,7 @@ local function detail(line)
   }
   ui.row{
     { text = module and "worst output error" or "output error", style = "dim" }, { text = value("output_error", "percent") },
+    { text = "rtn", style = "dim" }, { text = value("baseline", "percent") },
     { text = "held out", style = "dim" }, { text = value("output_error_held", "percent") },
     { text = "with upstream", style = "dim" }, { text = value("chained_error", "percent") },
     { text = "weights", style = "dim" }, { text = value("weight_error", "percent") },

@@ -71,16 +71,18 @@ local function newest_layers(rows)
     at = at - 1
   end
   if #list == 0 then return end
-  local function cells(name, own, upstream, bits, time, steps, style)
+  local function cells(name, own, upstream, rtn, bits, time, steps, style)
     ui.row{ { text = name, width = 18, align = "tail", style = style }, { text = own, width = 9, align = "right", style = style },
-      { text = upstream, width = 9, align = "right", style = style }, { text = bits, width = 6, align = "right", style = style },
+      { text = upstream, width = 9, align = "right", style = style }, { text = rtn, width = 8, align = "right", style = style },
+      { text = bits, width = 6, align = "right", style = style },
       { text = time, width = 8, align = "right", style = style }, { text = steps, style = "dim" } }
   end
-  cells("layer", "error", "upstream", "bits", "time", "", "dim")
+  cells("layer", "error", "upstream", "rtn", "bits", "time", "", "dim")
   for _, i in ipairs(list) do
     local function value(field, as) return ui.format(ui.value("layers", i, field), as) end
     local by_hand = ui.value("layers", i, "changed") == 1 and "by hand: " or ""
     cells(ui.value("layers", i, "name"), value("output_error", "percent"), value("chained_error", "percent"),
+      value("baseline", "percent"),
       value("bits", "bits"), value("seconds", "seconds"), by_hand .. ui.value("layers", i, "steps"))
   end
 end

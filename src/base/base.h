@@ -298,11 +298,12 @@ typedef enum base_event_kind {
     BASE_EV_SAVED,       // text: path; hash; done: file bytes; of: header bytes
     BASE_EV_SEED,        // text: what it seeds; done: the seed
     BASE_EV_TABLE,       // text: a table as a JSON object: what report() drew of a sensitivity table or an allocation
-    BASE_EV_CELL,    // text: a JSON object: a sensitivity table as measuring begins (kind "sensitivity_begun"), then a
-                     // cell as soon as it is measured ("sensitivity_cell": metric, unit, row, option, value, ...)
-    BASE_EV_PAUSE,   // index 1: the work waits, 0: it goes on; layer: before which one, NULL: in the midst of work
-    BASE_EV_CHANGE,  // layer row with new steps; text: the Lua that says so; status BASE_FAILED: refused, text: why
-    BASE_EV_RUN_END, // status; text: closing sentence or error
+    BASE_EV_CELL,     // text: a JSON object: a sensitivity table as measuring begins (kind "sensitivity_begun"), then a
+                      // cell as soon as it is measured ("sensitivity_cell": metric, unit, row, option, value, ...)
+    BASE_EV_PAUSE,    // index 1: the work waits, 0: it goes on; layer: before which one, NULL: in the midst of work
+    BASE_EV_CHANGE,   // layer row with new steps; text: the Lua that says so; status BASE_FAILED: refused, text: why
+    BASE_EV_BASELINE, // layer row (name); value: output error of round to nearest in as many bytes; done: its bits
+    BASE_EV_RUN_END,  // status; text: closing sentence or error
     BASE_EV_KINDS
 } base_event_kind;
 extern const char *const base_event_names[BASE_EV_KINDS]; // "run_begin", ...

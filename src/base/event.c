@@ -56,7 +56,7 @@ const char *const base_event_names[BASE_EV_KINDS] = {
     [BASE_EV_STEP] = "step",           [BASE_EV_LAYER_END] = "layer_end", [BASE_EV_TRAIN] = "train",
     [BASE_EV_MODEL] = "model",         [BASE_EV_SAVED] = "saved",         [BASE_EV_SEED] = "seed",
     [BASE_EV_TABLE] = "table",         [BASE_EV_CELL] = "cell",           [BASE_EV_PAUSE] = "pause",
-    [BASE_EV_CHANGE] = "change",       [BASE_EV_RUN_END] = "run_end",
+    [BASE_EV_CHANGE] = "change",       [BASE_EV_BASELINE] = "baseline",   [BASE_EV_RUN_END] = "run_end",
 };
 
 void base_emit(base_job *job, base_event event) {

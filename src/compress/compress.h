@@ -142,6 +142,7 @@ typedef struct compress_plan {
     int others;        // type in which parameters that belong to no layer (biases, norms) are stored: a num_dtype + 1,
                        // at most as wide as theirs; 0: as they came
     bool compact;      // the file's header is deflated (docs/formats.md)
+    bool baseline;     // tell of each layer what round to nearest would give in as many bytes (an event)
     // Reads steps that were typed for a layer while the run waits before it (base_job.before_layer) into a rule whose
     // pattern and steps the caller frees; *line gets the recipe's line that says the same (caller frees). NULL: none
     // are taken.

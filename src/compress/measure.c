@@ -121,6 +121,17 @@ static bool chained(const measure_pair *p, const model_layer *l, int next, const
     return true;
 }
 
+bool measure_own(const measure_streams *s, const model_layer *l, const float *w, const float *wc, const float *h,
+                 double *error, base_job *job, base_err *err) {
+    engine_error e = {0};
+    *error = NAN;
+    if (l->node < 0 || !s->calib.own) return true;
+    bool ok = h ? error_from_gram(l, w, wc, h, &e, err)
+                : engine_stream_error(s->calib.own, s->calib.own, l->node, w, wc, &e, job, err);
+    if (ok) *error = ratio(e.difference, e.reference);
+    return ok;
+}
+
 bool measure_outputs(const measure_streams *s, const model_layer *l, int next, const float *w, const float *wc,
                      const float *h, base_layer_row *row, base_job *job, base_err *err) {
     if (l->node < 0) return true;

@@ -91,6 +91,9 @@ void measure_weights(base_layer_row *row, const float *w, const float *wc);
 // Output errors and cosine; `h` (may be NULL) is the second moment of the original calibration inputs, which spares a
 // pass over them. The compressed prefix uses `wc` from here on where it has gone apart already, and streams may have
 // moved on to the node `next` (that of the layer after this one; -1: none).
+// The layer's own error alone, before its outputs are measured.
+bool measure_own(const measure_streams *s, const model_layer *l, const float *w, const float *wc, const float *h,
+                 double *error, base_job *job, base_err *err);
 bool measure_outputs(const measure_streams *s, const model_layer *l, int next, const float *w, const float *wc,
                      const float *h, base_layer_row *row, base_job *job, base_err *err);
 

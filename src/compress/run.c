@@ -1,5 +1,6 @@
 // run: the walk. Layers in the order of the graph, each with the steps of its rule; what they need (second moments,
 // masks over all layers) is made when it is needed and dropped with the layer.
+#include "compress/baseline.h"
 #include "compress/change.h"
 #include "compress/coding/coding.h"
 #include "compress/keep.h"
@@ -202,11 +203,10 @@ static bool finish(layer *l, float *decoded, base_err *err) {
            terms_decode(l->terms, l->term_count, l->rows, l->cols, decoded, err);
 }
 
-static bool run_steps(walk *w, int i, const float *h, const layer_stats *stats, base_layer_row *row, base_err *err) {
+// A layer as its steps find it.
+static layer open_layer(const walk *w, int i, const float *h, const layer_stats *stats, const char *name) {
     const model_layer *ml = &w->m->layers[i];
-    const compress_rule *rule = rule_of(w, i);
-    int64_t n = ml->out * ml->in;
-    layer l = {.name = row->name,
+    layer l = {.name = name,
                .tensor = result_tensor(w->m, ml)->name,
                .shape = ml->shape,
                .base = &w->r->base,
@@ -225,6 +225,14 @@ static bool run_steps(walk *w, int i, const float *h, const layer_stats *stats, 
                .seed = w->plan->seed + (uint64_t)i,
                .job = w->job};
     l.diagonal = ml->node >= 0 && w->m->graph->nodes[ml->node].op == MODEL_EMBEDDING;
+    return l;
+}
+
+static bool run_steps(walk *w, int i, const float *h, const layer_stats *stats, base_layer_row *row, base_err *err) {
+    const model_layer *ml = &w->m->layers[i];
+    const compress_rule *rule = rule_of(w, i);
+    int64_t n = ml->out * ml->in;
+    layer l = open_layer(w, i, h, stats, row->name);
     float *decoded = base_big_alloc((size_t)n, sizeof *decoded, "a decoded weight", err);
     bool ok = decoded;
     for (int k = 0; ok && k < rule->step_count; k++) ok = apply_step(w, i, k, &l, row, decoded, err);
@@ -313,6 +321,28 @@ static int next_node(const walk *w, int i) {
     return -1;
 }
 
+// What round to nearest would give in as many bytes is told where somebody asked for it: before the layer's outputs are
+// measured, which moves the streams on, or after, where it is the layer's own error.
+static bool tell_baseline(walk *w, int i, const float *h, const base_layer_row *row, bool measured, base_err *err) {
+    double error = row->output_error;
+    int bits = 0;
+    const compress_rule *rule = rule_of(w, i);
+    if (!w->plan->baseline || !rule || !w->r->layers[i].term_count || baseline_is_itself(rule) != measured) return true;
+    if (!measured) {
+        layer blank = open_layer(w, i, NULL, NULL, row->name);
+        const baseline_request q = {.blank = &blank,
+                                    .ml = &w->m->layers[i],
+                                    .rule = rule,
+                                    .bytes = row->bytes,
+                                    .streams = &w->s,
+                                    .h = h,
+                                    .job = w->job};
+        if (!baseline_measure(&q, &error, &bits, err)) return false;
+    }
+    base_emit(w->job, (base_event){.kind = BASE_EV_BASELINE, .layer = row, .value = error, .done = bits});
+    return true;
+}
+
 static bool make_layer(walk *w, int i, base_layer_row *row, base_err *err) {
     const model_layer *l = &w->m->layers[i];
     const float *weight = w->m->weights[l->weight];
@@ -334,7 +364,9 @@ static bool make_layer(walk *w, int i, base_layer_row *row, base_err *err) {
     if (ok) {
         measure_weights(row, weight, now);
         bool usable = h && own_inputs && w->m->graph->nodes[l->node].op != MODEL_EMBEDDING;
-        ok = measure_outputs(&w->s, l, next_node(w, i), weight, now, usable ? h : NULL, row, w->job, err);
+        ok = tell_baseline(w, i, usable ? h : NULL, row, false, err) &&
+             measure_outputs(&w->s, l, next_node(w, i), weight, now, usable ? h : NULL, row, w->job, err) &&
+             tell_baseline(w, i, NULL, row, true, err);
         if (!ok) undo(w, i);
     }
     if (!w->options)

@@ -83,6 +83,7 @@ static int api_compress(lua_State *L) {
     recipe_changes_apply(run, plan);
     plan->read_steps = recipe_read_typed;
     plan->read_context = run;
+    plan->baseline = run->options->baseline;
     compress_result_free(net->result);
     net->result = NULL;
     base_err err = {0};

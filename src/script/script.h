@@ -75,6 +75,7 @@ typedef struct script_run_options {
     base_cache *cache;               // results kept between runs; NULL: everything is computed
     const study_store *store;        // cells of sensitivity tables, kept between runs; NULL: none
     script_estimate *dry;            // a dry run that fills this; NULL: a real one
+    bool baseline;                   // layers are told beside round to nearest in as many bytes (an event)
     bool no_save;                    // save() reports sizes and hash but writes nothing (replay --check)
     void (*made)(void *context, const compress_made *layer); // told of each compressed layer; NULL: nobody
     void *made_context;

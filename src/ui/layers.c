@@ -573,6 +573,8 @@ static const script_function functions[] = {
 static const base_field extra[] = {
     {"state", "", "waiting, working, done, left as it was, broken", BASE_F_INT, offsetof(ui_tree_row, layer.state),
      sizeof(int64_t)},
+    {"baseline", "", "output error of round to nearest in as many bytes", BASE_F_REAL,
+     offsetof(ui_tree_row, layer.baseline), sizeof(double)},
     {"changed", "", "1: its steps were changed by hand in this run", BASE_F_INT, offsetof(ui_tree_row, layer.changed),
      sizeof(int64_t)},
     {"label", "", "as it stands in the tree", BASE_F_TEXT, offsetof(ui_tree_row, label),

@@ -78,6 +78,7 @@ static bool do_work(ui_work *w, base_job *job, base_err *err) {
                             .no_save = w->no_save,
                             .seed = w->seed,
                             .cache = w->cache,
+                            .baseline = true,
                             .store = w->store.put ? &w->store : NULL,
                             .made = w->looks ? look_store_made : NULL,
                             .made_context = w->looks,

@@ -15,6 +15,7 @@
 // Fields of a layer: base's own (ui_layer starts with the row), then the state.
 static const base_field layer_extra[] = {
     F_INT(ui_layer, state, "", "waiting, working, done, left as it was, broken, waited before"),
+    F_REAL(ui_layer, baseline, "", "output error of round to nearest in as many bytes"),
     F_INT(ui_layer, changed, "", "1: its steps were changed by hand in this run"),
 };
 

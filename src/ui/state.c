@@ -107,7 +107,9 @@ static void settings_text(const ui_state *s, char *out, size_t size) {
 }
 
 // Figures that nobody has yet: dashes on the screen.
-static void unmeasured(base_layer_row *r) {
+static void unmeasured(ui_layer *l) {
+    base_layer_row *r = &l->row;
+    l->baseline = NAN;
     r->bytes = -1;
     r->steps[0] = 0;
     r->bits = r->weight_error = r->output_error = r->output_error_held = NAN;
@@ -136,7 +138,7 @@ void ui_state_begin(ui_state *s, double now) {
         ui_layer *l = &s->layers[i];
         l->state = UI_WAITING;
         l->changed = 0;
-        unmeasured(&l->row);
+        unmeasured(l);
     }
     s->paused = s->pausing = false;
     s->held_layer = -1;
@@ -161,7 +163,7 @@ static ui_layer *layer_at(ui_state *s, const base_layer_row *row, bool add) {
         s->layers = base_realloc(s->layers, (size_t)s->layer_capacity, sizeof *s->layers);
     }
     ui_layer *l = &s->layers[s->layer_count++];
-    *l = (ui_layer){.row = *row, .state = UI_WAITING};
+    *l = (ui_layer){.row = *row, .state = UI_WAITING, .baseline = NAN};
     return l;
 }
 
@@ -171,7 +173,7 @@ static void on_plan(ui_state *s, const base_event *e, double now) {
     if (e->index == 0) s->layer_count = 0; // a plan starts: the table is the model's, from its first layer on
     ui_layer *l = layer_at(s, e->layer, true);
     l->row = *e->layer;
-    unmeasured(&l->row);
+    unmeasured(l);
     l->state = UI_WAITING;
 }
 
@@ -324,6 +326,12 @@ static void on_change(ui_state *s, const base_event *e, double now) {
     l->changed = 1;
 }
 
+static void on_baseline(ui_state *s, const base_event *e, double now) {
+    (void)now;
+    ui_layer *l = e->layer ? layer_at(s, e->layer, false) : NULL;
+    if (l) l->baseline = e->value;
+}
+
 static void on_run_end(ui_state *s, const base_event *e, double now) {
     go_on(s, now);
     s->pausing = false;
@@ -332,7 +340,7 @@ static void on_run_end(ui_state *s, const base_event *e, double now) {
         if (l->state == UI_HELD) l->state = UI_WAITING;
         if (l->state == UI_WORKING) {
             l->state = e->status == BASE_FAILED ? UI_BROKEN : UI_LEFT_OVER;
-            unmeasured(&l->row); // what it had so far is not kept
+            unmeasured(l); // what it had so far is not kept
         }
         if (l->state == UI_WAITING && s->job == UI_RUNNING && e->status != BASE_OK) l->state = UI_LEFT_OVER;
     }
@@ -363,7 +371,7 @@ static const event_function on_event[BASE_EV_KINDS] = {
     [BASE_EV_TRAIN] = on_train,       [BASE_EV_MODEL] = on_model,
     [BASE_EV_SAVED] = on_saved,       [BASE_EV_SEED] = on_seed,
     [BASE_EV_RUN_END] = on_run_end,   [BASE_EV_PAUSE] = on_pause,
-    [BASE_EV_CHANGE] = on_change,
+    [BASE_EV_CHANGE] = on_change,     [BASE_EV_BASELINE] = on_baseline,
 };
 
 void ui_state_event(ui_state *s, const base_event *e, double now) {

@@ -10,6 +10,7 @@ enum { UI_LAYER_STATES = UI_HELD + 1 }; // held: the run waits before it
 typedef struct ui_layer {
     base_layer_row row;
     int64_t state;   // ui_layer_state
+    double baseline; // output error of round to nearest in as many bytes, NaN: not known
     int64_t changed; // its steps were changed by hand in this run
 } ui_layer;
 

@@ -193,7 +193,10 @@ static void leaf_counts(node *n, const ui_layer *l, const ui_tree_order *o) {
 // Children stand behind their parents, so going backwards each module is complete when it is added to its own.
 static void sum_up(forest *f, const ui_layer *layers, const ui_tree_order *o) {
     for (int i = 0; i < f->count; i++)
-        if (f->node[i].source < 0) nothing_yet(&f->node[i].sum.row);
+        if (f->node[i].source < 0) {
+            nothing_yet(&f->node[i].sum.row);
+            f->node[i].sum.baseline = NAN;
+        }
     for (int i = f->count - 1; i >= 0; i--) {
         node *n = &f->node[i];
         const ui_layer *own = n->source >= 0 ? &layers[n->source] : &n->sum;
@@ -215,6 +218,7 @@ static void sum_up(forest *f, const ui_layer *layers, const ui_tree_order *o) {
         p->bits += n->bits;
         for (int s = 0; s < UI_LAYER_STATES; s++) p->states[s] += n->states[s];
         gather(&p->sum.row, &own->row);
+        p->sum.baseline = worst(p->sum.baseline, own->baseline);
     }
 }
 

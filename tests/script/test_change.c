@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <math.h>
 #include <pthread.h>
 #include <time.h>
 
@@ -291,10 +292,52 @@ static void changes_in_a_recipe(void **state) {
     script_recipe_free(w4);
 }
 
+// ---- round to nearest in as many bytes -----------------------------------------------------------
+
+typedef struct errors {
+    double own[8], baseline[8];
+    int own_count, told;
+} errors;
+
+static void listen_errors(void *context, const base_event *e) {
+    errors *x = context;
+    if (e->kind == BASE_EV_LAYER_END && x->own_count < 8) x->own[x->own_count++] = e->layer->output_error;
+    if (e->kind == BASE_EV_BASELINE && x->told < 8) x->baseline[x->told++] = e->value;
+}
+
+static errors errors_of(const char *name, const char *const set[][2], int count, bool baseline) {
+    base_err err = {0};
+    errors x = {0};
+    base_job job = {0};
+    work w = {.recipe = recipe(name), .options = {.no_save = true, .baseline = baseline}};
+    for (int i = 0; i < count; i++) assert_true(script_recipe_set(w.recipe, set[i][0], set[i][1], &err));
+    session_listener l = {listen_errors, &x};
+    if (session_job_run(body, &w, &l, 1, &job, &err) != BASE_OK) fail_msg("%s", err.text);
+    script_recipe_free(w.recipe);
+    return x;
+}
+
+// gptq at 3 bits is told beside what the recipe of plain rounding has at 3 bits on the same samples.
+static void the_baseline_is_plain_rounding(void **state) {
+    (void)state;
+    static const char *const three[][2] = {{"bits", "3"}, {"samples", "256"}}, *const four[][2] = {{"samples", "64"}};
+    errors gptq = errors_of("gptq", three, 2, true), rtn = errors_of("w4", three, 2, false);
+    assert_int_equal(gptq.told, LAYERS);
+    assert_int_equal(rtn.told, 0); // nobody asked
+    for (int i = 1; i + 1 < LAYERS; i++) {
+        assert_true(fabs(gptq.baseline[i] / rtn.own[i] - 1) < 1e-3);
+        assert_true(gptq.own[i] < gptq.baseline[i]);
+    }
+    assert_true(gptq.baseline[0] == gptq.own[0]); // rounded to nearest itself
+    errors itself = errors_of("w4", four, 1, true);
+    for (int i = 0; i < LAYERS; i++) assert_true(itself.baseline[i] == itself.own[i]);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_layer_by_itself),           cmocka_unit_test(a_pause_holds_and_lets_go),
         cmocka_unit_test(stopped_while_paused),           cmocka_unit_test(a_change_replays),
-        cmocka_unit_test(a_change_to_more_steps_replays), cmocka_unit_test(changes_in_a_recipe)};
+        cmocka_unit_test(a_change_to_more_steps_replays), cmocka_unit_test(changes_in_a_recipe),
+        cmocka_unit_test(the_baseline_is_plain_rounding)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -75,6 +75,12 @@ static void tell_begin(base_job *job) {
     base_progress(job, "calibrating", 256, 512, 2);
 }
 
+static void tell_baseline(base_job *job, int i, double harder) {
+    base_layer_row r = row_of(i, true, harder);
+    base_emit(job,
+              (base_event){.kind = BASE_EV_BASELINE, .layer = &r, .value = layers[i].own * 1.3 * harder, .done = 4});
+}
+
 // Steps typed while the run waits: two digits of bits are too many.
 static void tell_change(base_job *job, int i, const char *typed) {
     const char *bits = strstr(typed, "bits = ");
@@ -104,6 +110,7 @@ static void tell_layers(base_job *job, int from, int to, double harder) {
         if (base_cancelled(job)) return;
         tell_layer(job, BASE_EV_LAYER_BEGIN, i, false, harder);
         tell_layer(job, BASE_EV_STEP, i, true, harder);
+        tell_baseline(job, i, harder);
         tell_layer(job, BASE_EV_LAYER_END, i, true, harder);
     }
 }

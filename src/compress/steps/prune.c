@@ -46,14 +46,14 @@ static const base_arg args[] = {
 };
 
 static const prune_criterion criteria[] = {
-    {"magnitude", 0, false, prune_by_magnitude},
-    {"l1", 0, false, prune_by_score},
-    {"wanda", COMPRESS_NEEDS_GRAM, false, prune_by_wanda},
-    {"taylor", COMPRESS_NEEDS_GRADIENT, false, prune_by_score},
-    {"saliency", COMPRESS_NEEDS_GRAM, false, prune_by_score},
-    {"icbs", COMPRESS_NEEDS_GRAM, false, prune_by_icbs},
-    {"sparsegpt", COMPRESS_NEEDS_GRAM, true, prune_by_sparsegpt},
-    {"obs", COMPRESS_NEEDS_GRAM, true, prune_by_obs},
+    {"magnitude", 0, false, true, prune_by_magnitude},
+    {"l1", 0, false, false, prune_by_score},
+    {"wanda", COMPRESS_NEEDS_GRAM, false, true, prune_by_wanda},
+    {"taylor", COMPRESS_NEEDS_GRADIENT, false, false, prune_by_score},
+    {"saliency", COMPRESS_NEEDS_GRAM, false, false, prune_by_score},
+    {"icbs", COMPRESS_NEEDS_GRAM, false, false, prune_by_icbs},
+    {"sparsegpt", COMPRESS_NEEDS_GRAM, true, false, prune_by_sparsegpt},
+    {"obs", COMPRESS_NEEDS_GRAM, true, false, prune_by_obs},
 };
 
 static const prune_criterion *criterion_of(const compress_step *s) {
@@ -242,6 +242,12 @@ static term *float_values(const layer *l, const float *full, bool exact, const u
 
 // The children of the new container: what the criterion made, or the old values at kept places, or the target's.
 static bool fill(layer *l, prune_work *p, term *c, base_err *err) {
+    if (p->kept) {
+        c->child[0] = p->kept;
+        c->child_count = 1;
+        p->kept = NULL;
+        return true;
+    }
     int64_t kept = num_count_ones(p->mask, l->rows * l->cols);
     if (p->joint.codes) {
         p->joint.mask = p->mask;
@@ -364,9 +370,11 @@ static bool apply(const compress_step *s, layer *l, base_err *err) {
     bool ok = p.mask != NULL;
     term *c = NULL;
     if (ok) {
+        p.first = !l->mask && criterion_of(s)->starts;
+        p.gather = p.first && !l->term_count && l->dtype == NUM_F32 && !updates(s);
         if (l->mask)
             memcpy(p.mask, l->mask, (size_t)total);
-        else
+        else if (!p.first)
             memset(p.mask, 1, (size_t)total);
         ok = criterion_of(s)->choose(&p, err) && (criterion_of(s)->updates || !updates(s) || prune_update(&p, err));
         c = ok ? build(s, l, p.mask, err) : NULL;
@@ -374,6 +382,7 @@ static bool apply(const compress_step *s, layer *l, base_err *err) {
     }
     base_big_free(owned);
     base_big_free(p.values);
+    term_free(p.kept);
     free_joint(&p);
     if (!ok) {
         base_big_free(p.mask);

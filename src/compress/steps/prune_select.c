@@ -82,16 +82,36 @@ BASE_CLONES static void write_mask(const float *score, int64_t n, uint32_t least
     }
 }
 
-// Where nothing went before: the magnitude of rank `count` is the cut.
-static void select_alive(const float *score, int64_t n, int64_t count, uint8_t *mask) {
-    int64_t less;
+// Where nothing went before: the magnitude of rank `count` is the cut. With `out` the n - count kept are gathered there
+// while their part of the mask is still in the cache.
+static void select_alive(const float *score, int64_t n, int64_t count, uint8_t *mask, float *out) {
+    enum { PART = 4096 };
+    int64_t less, kept = 0;
     uint32_t value = num_kth_magnitude(score, n, count, &less);
-    write_mask(score, n, value, mask);
-    for (int64_t i = 0; i < n && less < count; i++)
-        if (key_of(score[i], 1) == value + 1) {
-            mask[i] = 0;
-            less++;
-        }
+    for (int64_t from = 0; from < n; from += PART) {
+        int64_t part = n - from < PART ? n - from : PART;
+        const float *s = score + from;
+        uint8_t *m = mask + from;
+        write_mask(s, part, value, m);
+        for (int64_t i = 0; i < part && less < count; i++)
+            if (key_of(s[i], 1) == value + 1) {
+                m[i] = 0;
+                less++;
+            }
+        if (!out) continue;
+        num_compact(s, m, part, out + kept, n - count - kept);
+        kept += num_count_ones(m, part);
+    }
+}
+
+// The same into a mask that holds nothing yet; out [n - count], NULL: the kept are not gathered.
+static void select_first(const float *score, int64_t n, int64_t count, uint8_t *mask, float *out) {
+    if (count > 0 && count < n) {
+        select_alive(score, n, count, mask, out);
+        return;
+    }
+    memset(mask, count <= 0, (size_t)n);
+    if (out && count <= 0) memcpy(out, score, (size_t)n * sizeof *out);
 }
 
 void prune_select(const float *score, int64_t n, int64_t count, uint8_t *mask) {
@@ -101,7 +121,7 @@ void prune_select(const float *score, int64_t n, int64_t count, uint8_t *mask) {
         return;
     }
     if (all_alive(mask, n)) {
-        select_alive(score, n, count, mask);
+        select_alive(score, n, count, mask, NULL);
         return;
     }
     const uint8_t *alive = mask;
@@ -172,7 +192,8 @@ void prune_wanda_scores(const float *w, const float *norm, int64_t rows, int64_t
     for (int64_t r = 0; r < rows; r++) score_row(w + r * cols, norm, cols, score + r * cols);
 }
 
-void prune_wanda_rows(const float *w, const float *norm, int64_t rows, int64_t cols, double sparsity, uint8_t *mask) {
+void prune_wanda_rows(const float *w, const float *norm, int64_t rows, int64_t cols, double sparsity, bool first,
+                      uint8_t *mask, float *out) {
     int64_t count = (int64_t)((double)cols * sparsity);
 #ifdef _OPENMP
 #pragma omp parallel if (rows * cols > TERM_PARALLEL)
@@ -184,7 +205,12 @@ void prune_wanda_rows(const float *w, const float *norm, int64_t rows, int64_t c
 #endif
         for (int64_t r = 0; r < rows; r++) {
             score_row(w + r * cols, norm, cols, score);
-            prune_select(score, cols, count, mask + r * cols);
+            uint8_t *m = mask + r * cols;
+            if (first)
+                select_first(score, cols, count, m, NULL);
+            else
+                prune_select(score, cols, count, m);
+            if (out) num_compact(w + r * cols, m, cols, out + r * (cols - count), cols - count);
         }
         free(score);
     }
@@ -277,17 +303,41 @@ static bool has_units(const prune_work *p) {
     return prune_unit_of(p->step, p->l->rows, p->l->cols, p->l->groups, &u);
 }
 
+// The mask is there before anything is chosen, unless the choice writes all of it.
+static void start_mask(prune_work *p) {
+    if (p->first) memset(p->mask, 1, (size_t)(p->l->rows * p->l->cols));
+    p->first = false;
+}
+
+// Where the kept weights go while they are chosen; NULL: they are gathered later.
+static bool room_for_kept(prune_work *p, int64_t kept, float **out, base_err *err) {
+    *out = NULL;
+    if (!p->gather || kept == 0) return true;
+    p->kept = term_new(&term_dense, p->l->rows, p->l->cols);
+    p->kept->stored = kept;
+    *out = term_blob_room(p->kept, 0, NUM_F32, kept, err);
+    return *out != NULL;
+}
+
 bool prune_by_magnitude(prune_work *p, base_err *err) {
+    if (has_units(p) || compress_number(p->step, "m") > 0) start_mask(p);
     if (has_units(p)) return prune_by_score(p, err);
     int64_t total = p->l->rows * p->l->cols;
     if (pattern(p, p->target)) return true;
     int64_t count = p->l->planned ? *(const int64_t *)p->l->planned
                                   : (int64_t)floor((double)total * compress_number(p->step, "sparsity"));
-    prune_select(p->target, total, count, p->mask);
+    if (!p->first) {
+        prune_select(p->target, total, count, p->mask);
+        return true;
+    }
+    float *out = NULL;
+    if (!room_for_kept(p, total - (count < total ? count : total), &out, err)) return false;
+    select_first(p->target, total, count, p->mask, out);
     return true;
 }
 
 bool prune_by_wanda(prune_work *p, base_err *err) {
+    if (has_units(p) || compress_number(p->step, "m") > 0 || compress_number(p->step, "variant") != 0) start_mask(p);
     if (has_units(p)) return prune_by_score(p, err);
     const layer *l = p->l;
     int64_t rows = l->rows, cols = l->cols, groups = l->diagonal ? 1 : l->groups, per = rows / groups;
@@ -295,6 +345,9 @@ bool prune_by_wanda(prune_work *p, base_err *err) {
     bool plain = compress_number(p->step, "m") == 0 && compress_number(p->step, "variant") == 0, ok = true;
     float *score = plain ? NULL : base_big_alloc((size_t)(rows * cols), sizeof *score, "scores of weights", err);
     if (!plain && !score) return false;
+    int64_t stay = cols - (int64_t)((double)cols * sparsity); // of every row
+    float *out = NULL;
+    if (plain && p->first && !room_for_kept(p, rows * stay, &out, err)) return false;
     float *norm = base_calloc((size_t)cols, sizeof *norm);
     for (int64_t g = 0; g < groups; g++) {
         int64_t at = g * per * cols;
@@ -303,7 +356,8 @@ bool prune_by_wanda(prune_work *p, base_err *err) {
             norm[c] =
                 l->diagonal ? 1 : sqrtf(l->h[(g * cols + c) * cols + c] > 0 ? l->h[(g * cols + c) * cols + c] : 0);
         if (plain)
-            prune_wanda_rows(p->target + at, norm, per, cols, sparsity, p->mask + at);
+            prune_wanda_rows(p->target + at, norm, per, cols, sparsity, p->first, p->mask + at,
+                             out ? out + g * per * stay : NULL);
         else
             prune_wanda_scores(p->target + at, norm, per, cols, score + at);
     }

@@ -164,6 +164,8 @@ const char *recipe_function_help(const char *name);
 // is pushed as a handle that frees it.
 compress_plan *recipe_plan(lua_State *L, int index, const recipe_model *net);
 // The rules in the list at `index` only: no views, no seed.
+// Raises where a table meant as a list has named values, which nothing would read.
+void recipe_list_only(lua_State *L, int index, const char *what);
 compress_plan *recipe_rules(lua_State *L, int index);
 
 #endif

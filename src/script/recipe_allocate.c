@@ -268,6 +268,7 @@ static void measure_outside(lua_State *L, int index, allocation *w) {
     if (lua_getfield(L, index, "fixed") != LUA_TNIL) {
         if (!lua_istable(L, -1))
             script_error(L, "allocate: fixed is a %s; a list of rules was expected", luaL_typename(L, -1));
+        recipe_list_only(L, -1, "allocate: fixed");
         compress_plan *plan = recipe_rules(L, lua_gettop(L));
         plan->calib = calibration(L);
         plan->seed = w->h->seed;
@@ -310,35 +311,39 @@ static void tie_rest(allocation *w, int first_tie, const char *const *rest, int 
 // Layers whose names differ only in what the group's patterns match. `rest` [rows] is the caller's, owned texts.
 static const char *tie_group(lua_State *L, int list, allocation *w, char **rest, int *next) {
     static char why[200];
-    int rows = w->h->t.rows, first_tie = *next, hits = 0;
+    int rows = w->h->t.rows, first_tie = *next;
     for (lua_Integer k = 1; k <= (lua_Integer)lua_rawlen(L, list); k++) {
         lua_rawgeti(L, list, k);
         const char *pattern = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
         lua_pop(L, 1); // the list keeps it
         if (!pattern) return "a group is a list of patterns, such as { \"q_proj\", \"k_proj\", \"v_proj\" }";
-        int code_of = 0;
+        char clean[80];
+        base_clean(clean, sizeof clean, pattern);
+        int code_of = 0, hits = 0;
         PCRE2_SIZE offset = 0;
         pcre2_code *code =
             pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, PCRE2_UTF, &code_of, &offset, NULL);
         if (!code) {
-            char clean[80];
-            base_clean(clean, sizeof clean, pattern);
             snprintf(why, sizeof why, "the pattern '%s' of a group does not compile, at character %zu", clean,
                      (size_t)offset + 1);
             return why;
         }
         pcre2_match_data *data = pcre2_match_data_create_from_pattern(code, NULL);
         for (int r = 0; r < rows; r++) {
-            if (rest[r] || w->tie[r] >= 0) continue;
-            rest[r] = rest_of_name(code, data, w->h->t.row[r]);
-            if (!rest[r]) continue;
-            hits++;
-            tie_rest(w, first_tie, (const char *const *)rest, r, next);
+            char *name = rest_of_name(code, data, w->h->t.row[r]);
+            hits += name != NULL;
+            if (name && !rest[r] && w->tie[r] < 0) {
+                rest[r] = name;
+                tie_rest(w, first_tie, (const char *const *)rest, r, next);
+            } else
+                free(name);
         }
         pcre2_match_data_free(data);
         pcre2_code_free(code);
+        snprintf(why, sizeof why, "the pattern '%s' of a group matches no layer of the table", clean);
+        if (!hits) return why;
     }
-    return hits ? NULL : "the patterns of a group match no layer of the table";
+    return NULL;
 }
 
 static void read_groups(lua_State *L, int index, allocation *w) {
@@ -350,6 +355,7 @@ static void read_groups(lua_State *L, int index, allocation *w) {
     }
     if (!lua_istable(L, -1))
         script_error(L, "allocate: groups is a %s; a list of lists of patterns was expected", luaL_typename(L, -1));
+    recipe_list_only(L, -1, "allocate: groups");
     for (lua_Integer g = 1; g <= (lua_Integer)lua_rawlen(L, -1); g++) {
         lua_rawgeti(L, -1, g);
         if (!lua_istable(L, -1))

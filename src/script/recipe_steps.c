@@ -21,7 +21,7 @@ static const base_arg *find_arg(const base_arg *args, size_t count, const char *
 
 // The first (in text order) key that is no argument: an error, always the same one for the same table.
 static void check_keys(lua_State *L, int index, const char *owner, const base_arg *args, size_t count,
-                       base_value *values, const char *const *also) {
+                       const char *const *also) {
     const char *wrong = NULL;
     for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
         if (lua_type(L, -2) != LUA_TSTRING) {
@@ -41,8 +41,15 @@ static void check_keys(lua_State *L, int index, const char *owner, const base_ar
     for (; also && *also && known < MOST; also++) names[known++] = *also;
     const char *near = base_nearest(wrong, names, known);
     if (near) script_error(L, "%s has no argument '%.60s'; the nearest is '%s'", owner, wrong, near);
-    // The table's own message lists what there is.
-    if (base_arg_set_number(owner, args, count, values, wrong, 0, &err)) return;
+    base_buf all = {0};
+    for (size_t i = 0; i < known; i++) base_buf_printf(&all, "%s%s", i ? ", " : "", names[i]);
+    char clean[64];
+    base_clean(clean, sizeof clean, wrong);
+    if (known)
+        base_fail(&err, "%s has no argument '%s'; it takes: %s", owner, clean, all.text);
+    else
+        base_fail(&err, "%s takes no arguments, '%s' was given", owner, clean);
+    base_buf_free(&all);
     script_raise(L, &err);
 }
 
@@ -79,7 +86,7 @@ static void read_value(lua_State *L, const char *owner, const base_arg *args, si
 void recipe_read_args(lua_State *L, int index, const char *owner, const base_arg *args, size_t count,
                       base_value *values, const char *const *also) {
     index = lua_absindex(L, index);
-    check_keys(L, index, owner, args, count, values, also);
+    check_keys(L, index, owner, args, count, also);
     for (size_t i = 0; i < count; i++) {
         lua_pushstring(L, args[i].name);
         if (lua_rawget(L, index) != LUA_TNIL) read_value(L, owner, args, count, values, &args[i]);
@@ -251,6 +258,13 @@ static compress_plan *push_plan(lua_State *L) {
     memset(plan, 0, sizeof *plan);
     luaL_setmetatable(L, "vise.plan");
     return plan;
+}
+
+void recipe_list_only(lua_State *L, int index, const char *what) {
+    index = lua_absindex(L, index);
+    for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1))
+        if (lua_type(L, -2) == LUA_TSTRING)
+            script_error(L, "%s is a list, but something in it is named: '%.60s'", what, lua_tostring(L, -2));
 }
 
 compress_plan *recipe_rules(lua_State *L, int index) {

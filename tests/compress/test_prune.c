@@ -52,6 +52,43 @@ static void the_sparsity_is_met(void **state) {
     }
 }
 
+// Entry i of n goes when fewer than `count` come before it: smaller ones, and of equal ones those in front.
+static bool should_go(const float *score, int64_t n, int64_t i, int64_t count) {
+    int64_t before = 0;
+    for (int64_t k = 0; k < n; k++) before += score[k] < score[i] || (score[k] == score[i] && k < i);
+    return before < count;
+}
+
+// More weights than one part of the walk, of a few magnitudes only: which go, and that all others stay as they were,
+// also where a mask was there before.
+static void ties_go_in_order(void **state) {
+    (void)state;
+    enum { N = 97 };
+    float *w = random_matrix(N, N, 21), *h = random_gram(N, 5), *score = malloc(N * N * sizeof *score);
+    for (int i = 0; i < N * N; i++) w[i] = roundf(40 * w[i]) / 8;
+    for (int c = 0; c < 2; c++)
+        for (int k = 0; k <= 5; k++) {
+            char text[160];
+            double sparsity = k == 5 ? 1 : 0.05 + 0.23 * k;
+            snprintf(text, sizeof text, "prune criterion=%s sparsity=%g; prune criterion=%s sparsity=%g", criteria[c],
+                     sparsity, criteria[c], sparsity);
+            if (k % 2 == 0) *strchr(text, ';') = 0;
+            layer l = open_layer(w, N, N, h);
+            float *out = apply_steps(&l, text);
+            int64_t part = c ? N : N * N, count = (int64_t)((double)part * sparsity);
+            for (int i = 0; i < N * N; i++) score[i] = fabsf(w[i]) * (c ? sqrtf(h[i % N * N + i % N]) : 1);
+            for (int i = 0; i < N * N; i++) {
+                bool goes = should_go(score + i / part * part, part, i % part, count);
+                if (l.mask[i] == goes || out[i] != (goes ? 0 : w[i])) fail_msg("%s: weight %d is %g", text, i, out[i]);
+            }
+            free(out);
+            layer_close(&l);
+        }
+    free(w);
+    free(h);
+    free(score);
+}
+
 // n of every m stay, exactly, also in a shorter last run; the masked form is then valid for every criterion.
 static void patterns_hold(void **state) {
     (void)state;
@@ -269,6 +306,7 @@ static void wrong_arguments(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_sparsity_is_met),
+        cmocka_unit_test(ties_go_in_order),
         cmocka_unit_test(patterns_hold),
         cmocka_unit_test(updates_lower_the_output_error),
         cmocka_unit_test(joint_is_one_step),

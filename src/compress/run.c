@@ -1,54 +1,29 @@
 // run: the walk. Layers in the order of the graph, each with the steps of its rule; what they need (second moments,
 // masks over all layers) is made when it is needed and dropped with the layer.
-#include "compress/baseline.h"
-#include "compress/change.h"
-#include "compress/coding/coding.h"
-#include "compress/keep.h"
-#include "compress/made.h"
-#include "compress/map.h"
-#include "compress/result.h"
+#include "compress/run.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct walk {
-    const model *m;
-    const compress_plan *plan;
-    base_job *job;
-    compress_result *r;
-    int *rule;            // [layer_count]
-    void ***planned;      // [layer_count] -> [steps of the rule], what each step's plan left; NULL: none
-    fisher_layer *fisher; // [layer_count] squared gradients of the layers that need them; NULL: none does
-    measure_streams s;
-    keep_walk keep; // what layers in the cache are found by
-    bool prepared;  // gradients and plans over all layers are there
-    bool sizes;     // only stored forms are made: no samples, drawn-up moments, nothing measured
-    int kept;       // layers taken from the cache
-    float *gram;    // second moment that the options of one layer share; NULL: none is held
-    bool options;   // many rules a layer: `gram` stays until the next layer
-    double began;
-    change_list changes; // made by hand during the walk; `plan` is theirs when there are any
-} walk;
-
 static const compress_rule *rule_of(const walk *w, int layer_index) {
     return w->rule[layer_index] < 0 ? NULL : &w->plan->rules[w->rule[layer_index]];
 }
 
-static unsigned step_needs(const compress_step *s) {
+unsigned walk_step_needs(const compress_step *s) {
     return s->kind->needs ? s->kind->needs(s) : 0;
 }
 
 static unsigned layer_needs(const walk *w, int layer_index) {
     const compress_rule *rule = rule_of(w, layer_index);
     unsigned needs = 0;
-    for (int k = 0; rule && k < rule->step_count; k++) needs |= step_needs(&rule->steps[k]);
+    for (int k = 0; rule && k < rule->step_count; k++) needs |= walk_step_needs(&rule->steps[k]);
     return needs;
 }
 
 // ---- before the walk -------------------------------------------------------------------------------
 
-static bool check_steps(const walk *w, base_err *err) {
+bool walk_check_steps(const walk *w, base_err *err) {
     for (int r = 0; r < w->plan->rule_count; r++)
         for (int k = 0; k < w->plan->rules[r].step_count; k++) {
             const compress_step *s = &w->plan->rules[r].steps[k];
@@ -56,7 +31,7 @@ static bool check_steps(const walk *w, base_err *err) {
                 return base_wrap(err, "rule \"%s\", step %d: ", w->plan->rules[r].pattern, k + 1);
             unsigned data =
                 COMPRESS_NEEDS_GRAM | COMPRESS_NEEDS_INPUTS | COMPRESS_NEEDS_GRADIENT | COMPRESS_NEEDS_STATS;
-            if (!(step_needs(s) & data)) continue;
+            if (!(walk_step_needs(s) & data)) continue;
             if (!w->m->graph)
                 return base_fail(
                     err, "rule \"%s\": step %s needs the layers' inputs, and %s has no graph to compute them: %s",
@@ -105,7 +80,7 @@ static bool plan_step(walk *w, int rule, int step, base_err *err) {
 static bool plan_all(walk *w, base_err *err) {
     for (int r = 0; r < w->plan->rule_count; r++)
         for (int k = 0; k < w->plan->rules[r].step_count; k++)
-            if ((step_needs(&w->plan->rules[r].steps[k]) & COMPRESS_NEEDS_ALL_LAYERS) && !plan_step(w, r, k, err))
+            if ((walk_step_needs(&w->plan->rules[r].steps[k]) & COMPRESS_NEEDS_ALL_LAYERS) && !plan_step(w, r, k, err))
                 return false;
     return true;
 }
@@ -130,7 +105,7 @@ static void name_steps(const compress_rule *rule, base_layer_row *row) {
     base_buf_free(&b);
 }
 
-static base_layer_row start_row(const walk *w, int i) {
+base_layer_row walk_start_row(const walk *w, int i) {
     base_layer_row row = result_row(w->m, i, i);
     name_steps(rule_of(w, i), &row);
     return row;
@@ -161,7 +136,7 @@ static bool apply_step(const walk *w, int i, int k, layer *l, base_layer_row *ro
     l->planned = w->planned[i] ? w->planned[i][k] : NULL;
     base_buf_clear(&l->did);
     bool ok = base_go_on(w->job, err);
-    if (ok && (step_needs(s) & COMPRESS_NEEDS_GRADIENT) && !l->fisher)
+    if (ok && (walk_step_needs(s) & COMPRESS_NEEDS_GRADIENT) && !l->fisher)
         ok = base_fail(err, "squared gradients are not known behind a rotation");
     ok = ok && s->kind->apply(s, l, err);
     if (ok && l->term_count) {
@@ -248,7 +223,7 @@ static bool run_steps(walk *w, int i, const float *h, const layer_stats *stats, 
 }
 
 // A layer that failed or was cancelled after its terms were taken must not stay in the result half measured.
-static void undo(walk *w, int i) {
+void walk_undo(walk *w, int i) {
     result_layer *l = &w->r->layers[i];
     for (int k = 0; k < l->term_count; k++) term_free(l->terms[k]);
     free(l->terms);
@@ -343,7 +318,7 @@ static bool tell_baseline(walk *w, int i, const float *h, const base_layer_row *
     return true;
 }
 
-static bool make_layer(walk *w, int i, base_layer_row *row, base_err *err) {
+bool walk_make_layer(walk *w, int i, base_layer_row *row, base_err *err) {
     const model_layer *l = &w->m->layers[i];
     const float *weight = w->m->weights[l->weight];
     float *h = NULL;
@@ -367,7 +342,7 @@ static bool make_layer(walk *w, int i, base_layer_row *row, base_err *err) {
         ok = tell_baseline(w, i, usable ? h : NULL, row, false, err) &&
              measure_outputs(&w->s, l, next_node(w, i), weight, now, usable ? h : NULL, row, w->job, err) &&
              tell_baseline(w, i, NULL, row, true, err);
-        if (!ok) undo(w, i);
+        if (!ok) walk_undo(w, i);
     }
     if (!w->options)
         base_big_free(h);
@@ -378,8 +353,8 @@ static bool make_layer(walk *w, int i, base_layer_row *row, base_err *err) {
 }
 
 // The layer as it was made before; only its figures behind another prefix may have to be measured.
-static bool take_layer(walk *w, int i, const char own[33], const char chained[33], base_layer_row *row, bool *found,
-                       base_err *err) {
+bool walk_take_layer(walk *w, int i, const char own[33], const char chained[33], base_layer_row *row, bool *found,
+                     base_err *err) {
     const model_layer *l = &w->m->layers[i];
     result_layer *to = &w->r->layers[i];
     *found = keep_load(w->job, own, l, w->m->layer_count, row, to, err);
@@ -396,7 +371,7 @@ static bool take_layer(walk *w, int i, const char own[33], const char chained[33
                               measure_outputs(&w->s, l, next_node(w, i), w->m->weights[l->weight],
                                               w->r->weights[l->weight], NULL, &fresh, w->job, err));
     if (!ok) {
-        undo(w, i);
+        walk_undo(w, i);
         return false;
     }
     if (w->s.calib.chain != w->s.calib.own) row->chained_error = fresh.chained_error;
@@ -411,11 +386,11 @@ static bool run_layer(walk *w, int i, base_layer_row *row, base_err *err) {
     const model_layer *l = &w->m->layers[i];
     char own[33], chained[33];
     bool keep = keep_keys(&w->keep, w->m, w->plan, w->rule, i, w->r->weights, w->job, own, chained), found = false;
-    if (keep && !take_layer(w, i, own, chained, row, &found, err)) return false;
+    if (keep && !walk_take_layer(w, i, own, chained, row, &found, err)) return false;
     if (!found) {
         keep_record record = {0};
         if (keep) keep_listen(&record, w->job);
-        bool ok = make_layer(w, i, row, err);
+        bool ok = walk_make_layer(w, i, row, err);
         keep_unlisten(&record);
         if (ok && keep) {
             keep_store(w->job, own, row, &w->r->layers[i], &record);
@@ -426,7 +401,7 @@ static bool run_layer(walk *w, int i, base_layer_row *row, base_err *err) {
     }
     const float *now = w->r->weights[l->weight];
     if (now == w->m->weights[l->weight] || l->node < 0 || measure_replace(&w->s, l->weight, now, err)) return true;
-    undo(w, i);
+    walk_undo(w, i);
     return false;
 }
 
@@ -438,7 +413,7 @@ static void change_steps(walk *w, int i, const char *text) {
     base_err why = {0};
     char *line = NULL;
     compress_rule rule = {0};
-    base_layer_row row = start_row(w, i);
+    base_layer_row row = walk_start_row(w, i);
     compress_plan one = *w->plan;
     walk checked = {.m = w->m, .plan = &one};
     bool ok = w->plan->read_steps
@@ -446,10 +421,10 @@ static void change_steps(walk *w, int i, const char *text) {
                   : base_fail(&why, "the steps of this walk are not a recipe's, so they cannot be changed");
     one.rules = &rule;
     one.rule_count = 1;
-    ok = ok && change_allowed(rule_of(w, i), &rule, &why) && check_steps(&checked, &why);
+    ok = ok && change_allowed(rule_of(w, i), &rule, &why) && walk_check_steps(&checked, &why);
     if (ok) {
         change_take(&w->changes, &w->plan, &rule, &w->rule[i]);
-        row = start_row(w, i);
+        row = walk_start_row(w, i);
         base_log(w->job, BASE_WARN, "changed by hand: %s", line);
     } else {
         free(rule.pattern);
@@ -492,7 +467,7 @@ static bool walk_layers(walk *w, base_err *err) {
     for (int i = 0; i < total; i++) {
         if (!before_layer(w, i, err)) return false;
         double began = base_work_time(w->job);
-        base_layer_row row = start_row(w, i);
+        base_layer_row row = walk_start_row(w, i);
         emit_row(w, BASE_EV_LAYER_BEGIN, &row, NULL);
         if (!run_layer(w, i, &row, err)) return false;
         row.seconds = base_work_time(w->job) - began;
@@ -507,9 +482,9 @@ static bool walk_layers(walk *w, base_err *err) {
 }
 
 static bool run(walk *w, base_err *err) {
-    if (!compress_match(w->m, w->plan, w->rule, err) || !check_steps(w, err)) return false;
+    if (!compress_match(w->m, w->plan, w->rule, err) || !walk_check_steps(w, err)) return false;
     for (int i = 0; i < w->m->layer_count; i++) {
-        base_layer_row row = start_row(w, i);
+        base_layer_row row = walk_start_row(w, i);
         emit_row(w, BASE_EV_PLAN, &row, NULL);
     }
     if (!base_go_on(w->job, err)) return false;
@@ -534,7 +509,7 @@ static bool run(walk *w, base_err *err) {
 bool compress_check(const model *m, const compress_plan *plan, base_err *err) {
     walk w = {.m = m, .plan = plan};
     w.rule = base_calloc((size_t)m->layer_count + 1, sizeof *w.rule);
-    bool ok = compress_match(m, plan, w.rule, err) && check_steps(&w, err);
+    bool ok = compress_match(m, plan, w.rule, err) && walk_check_steps(&w, err);
     free(w.rule);
     return ok;
 }
@@ -548,7 +523,7 @@ bool compress_sizes_only(const model *m, const compress_plan *plan, base_job *jo
     bool ok = compress_match(m, plan, w.rule, err) && prepare(&w, err);
     for (int i = 0; ok && i < m->layer_count; i++) {
         double began = base_now();
-        base_layer_row row = start_row(&w, i);
+        base_layer_row row = walk_start_row(&w, i);
         ok = base_go_on(job, err) && size_layer(&w, i, &row, err);
         row.seconds = base_now() - began;
         w.r->rows[w.r->row_count++] = row;
@@ -578,123 +553,5 @@ bool compress_run(const model *m, const compress_plan *plan, base_job *job, comp
     free_plans(&w);
     change_free(&w.changes);
     free(w.rule);
-    return ok;
-}
-
-// ---- options, each alone ---------------------------------------------------------------------------
-
-typedef struct option_walk {
-    walk w;
-    fisher_layer **fisher; // [rules] gradients of those that need them
-    base_job quiet;        // the caller's stop flag and cache, without its listener
-    compress_each each;
-    void *context;
-} option_walk;
-
-struct compress_stored {
-    const result_layer *layer;
-    int64_t rows, cols;
-};
-
-bool compress_stored_decode(const compress_stored *s, float *out, base_err *err) {
-    const result_layer *l = s->layer;
-    return l->term_count > 0 && (!out || terms_decode(l->terms, l->term_count, s->rows, s->cols, out, err));
-}
-
-static unsigned needs_of(const compress_rule *rule) {
-    unsigned needs = 0;
-    for (int k = 0; k < rule->step_count; k++) needs |= step_needs(&rule->steps[k]);
-    return needs;
-}
-
-static void set_rule(walk *w, int rule) {
-    for (int i = 0; i < w->m->layer_count; i++) w->rule[i] = rule;
-}
-
-static bool prepare_options(option_walk *o, base_job *job, base_err *err) {
-    walk *w = &o->w;
-    o->fisher = base_calloc((size_t)w->plan->rule_count + 1, sizeof *o->fisher);
-    for (int r = 0; r < w->plan->rule_count; r++) {
-        unsigned needs = needs_of(&w->plan->rules[r]);
-        if (needs & COMPRESS_NEEDS_ALL_LAYERS)
-            return base_fail(err, "option %d has a step that looks at all layers of its rule: alone it means nothing",
-                             r + 1);
-        set_rule(w, r);
-        if ((needs & COMPRESS_NEEDS_GRADIENT) && !fisher_make(w->m, w->plan, w->rule, &o->fisher[r], job, err))
-            return false;
-    }
-    w->prepared = true;
-    return true;
-}
-
-static bool run_option(option_walk *o, int i, int rule, base_err *err) {
-    walk *w = &o->w;
-    char own[33], chained[33];
-    base_layer_row row;
-    bool found = false;
-    w->rule[i] = rule;
-    w->fisher = o->fisher[rule];
-    row = start_row(w, i);
-    const model_layer *l = &w->m->layers[i];
-    double began = base_now();
-    bool keep = keep_keys(&w->keep, w->m, w->plan, w->rule, i, w->m->weights, w->job, own, chained);
-    bool ok = !keep || take_layer(w, i, own, chained, &row, &found, err);
-    if (ok && !found) {
-        keep_record record = {0};
-        if (keep) keep_listen(&record, w->job);
-        ok = make_layer(w, i, &row, err);
-        keep_unlisten(&record);
-        if (ok && keep) keep_store(w->job, own, &row, &w->r->layers[i], &record);
-        base_buf_free(&record.events);
-    }
-    row.seconds = base_now() - began;
-    compress_stored stored = {&w->r->layers[i], l->out, l->in};
-    ok = ok && o->each(o->context, i, rule, w->r->weights[l->weight], &stored, &row, err);
-    undo(w, i);
-    return ok;
-}
-
-static bool walk_options(option_walk *o, const int *layers, int count, base_job *job, base_err *err) {
-    walk *w = &o->w;
-    int rules = w->plan->rule_count;
-    for (int k = 0; k < count; k++) {
-        int i = layers ? layers[k] : k;
-        for (int r = 0; r < rules; r++) {
-            if (!base_go_on(job, err) || !run_option(o, i, r, err)) return false;
-            double done = (double)k * rules + r + 1, all = (double)count * rules;
-            base_progress(job, "options", (int64_t)done, (int64_t)all,
-                          (base_work_time(job) - w->began) * (all - done) / done);
-        }
-        base_big_free(w->gram);
-        w->gram = NULL;
-    }
-    return true;
-}
-
-bool compress_options(const model *m, const compress_plan *plan, const int *layers, int count, compress_each each,
-                      void *context, base_job *job, base_err *err) {
-    compress_plan parallel = *plan; // what is upstream is the original
-    parallel.sequential = false;
-    option_walk o = {.each = each, .context = context};
-    walk *w = &o.w;
-    if (job) o.quiet = (base_job){.start = job->start, .cache = job->cache, .over = job};
-    *w = (walk){.m = m, .plan = &parallel, .job = &o.quiet, .r = result_new(m), .options = true};
-    w->began = base_work_time(job);
-    w->rule = base_calloc((size_t)m->layer_count + 1, sizeof *w->rule);
-    w->planned = base_calloc((size_t)m->layer_count + 1, sizeof *w->planned);
-    bool graph = m->graph != NULL;
-    bool ok = check_steps(w, err) && prepare_options(&o, job, err);
-    set_rule(w, -1);
-    if (ok) keep_open(&w->keep, m, &parallel, &o.quiet);
-    ok = ok && measure_open(m, graph ? plan->calib : NULL, graph ? plan->held : NULL, &w->s, err) &&
-         walk_options(&o, layers, layers ? count : m->layer_count, job, err);
-    base_big_free(w->gram);
-    keep_close(&w->keep);
-    measure_close(&w->s);
-    for (int r = 0; o.fisher && r < plan->rule_count; r++) fisher_free(m, o.fisher[r]);
-    free(o.fisher);
-    compress_result_free(w->r);
-    free(w->planned);
-    free(w->rule);
     return ok;
 }

@@ -74,8 +74,9 @@ base_cache *cli_open_cache(const cli_options *o) {
     base_err err = {0};
     if (o->no_cache) return NULL;
     base_cache *c = open_cache(o, &err);
-    // A --state that cannot be written is told by the history.
-    if (!c && !o->state) fprintf(stderr, "vise: %s; everything is computed anew\n", err.text);
+    // A --state that is no folder is told by the history.
+    if (!c && (!o->state || base_is_dir(o->state)))
+        fprintf(stderr, "vise: %s; everything is computed anew\n", err.text);
     return c;
 }
 

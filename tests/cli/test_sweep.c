@@ -479,6 +479,17 @@ static void test_foreign_history(void **state) {
     assert_int_equal(count_in("foreign", "SELECT count(*) FROM sqlite_master"), 1);
 }
 
+// Without a place for the cache everything works, and that there is none is told.
+static void test_no_cache_folder(void **state) {
+    (void)state;
+    const char *dir = support_temp_path("");
+    mkdir(support_temp_path("crowded"), 0755);
+    support_write(support_temp_path("crowded/cache"), "x", 1);
+    char *out = vise(0, "sweep w4 bits=2 --quiet --state %s/crowded", dir);
+    says(out, "everything is computed anew");
+    free(out);
+}
+
 // The histories merged from have no files beside them afterwards that were not there before.
 static void test_merge_leaves_sources(void **state) {
     (void)state;
@@ -530,6 +541,7 @@ int main(void) {
         cmocka_unit_test(test_merge_refusals),
         cmocka_unit_test(test_replay_of_stopped),
         cmocka_unit_test(test_foreign_history),
+        cmocka_unit_test(test_no_cache_folder),
         cmocka_unit_test(test_merge_leaves_sources),
         cmocka_unit_test(test_refusals),
     };

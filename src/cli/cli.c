@@ -262,7 +262,7 @@ static bool parse(const cli_command *c, int argc, char **argv, cli_options *opti
 }
 
 static int report(base_status status, const base_err *err) {
-    if (status != BASE_OK && err->text[0]) fprintf(stderr, "vise: %s\n", err->text);
+    if (status != BASE_OK && err->text[0]) cli_say(stderr, "vise: %s\n", err->text);
     return (int)status;
 }
 

@@ -76,6 +76,8 @@ base_job *cli_job(void);
 base_cache *cli_open_cache(const cli_options *o);
 int cli_use_threads(const cli_options *o);        // sets and returns the number
 json_t *cli_record_json(const session_record *r); // a new object
+// printf for texts that recipes and files bring: control characters, which a terminal would obey, become '?'.
+void cli_say(FILE *to, const char *format, ...) __attribute__((format(printf, 2, 3)));
 // Whether save() could write below `out` (NULL: not asked for): told before the work, not after it.
 bool cli_check_out(const char *out, base_err *err);
 base_status cli_failed(const base_err *err); // the exit code of an error

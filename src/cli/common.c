@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <math.h>
 #include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -39,6 +41,24 @@ base_job *cli_job(void) {
 int cli_use_threads(const cli_options *o) {
     num_set_threads((int)o->threads);
     return num_threads();
+}
+
+void cli_say(FILE *to, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    va_list again;
+    va_copy(again, args);
+    int n = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    char *text = base_calloc((size_t)(n > 0 ? n : 0) + 1, 1);
+    if (n > 0) vsnprintf(text, (size_t)n + 1, format, again);
+    va_end(again);
+    for (unsigned char *c = (unsigned char *)text; *c; c++) {
+        if ((*c < 0x20 && *c != '\n' && *c != '\t') || *c == 0x7f) *c = '?';
+        if (c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0) c[0] = c[1] = '?'; // the same controls in UTF-8
+    }
+    fputs(text, to);
+    free(text);
 }
 
 bool cli_check_out(const char *out, base_err *err) {

@@ -97,11 +97,11 @@ static void print_layers(const base_layer_row *rows, size_t count) {
 static void print_run(session_history *h, const session_record *r) {
     char started[24], peak[24];
     started_text(started, r->started);
-    printf("run %lld: %s, %s, %s, %.2f s, peak memory %s\n%s\n", (long long)r->id, r->recipe, started, r->status,
-           r->seconds, base_bytes_text(peak, (double)r->peak_bytes), r->message);
-    printf("recipe  %s  xxh128 %s\nmodel   %s  xxh128 %s\ndata    %s  xxh128 %s\n", r->recipe_path, r->recipe_hash,
-           r->model, r->model_hash, r->data, r->data_hash);
-    printf("params  %s\nseeds   %s\nmade by %s\n", r->params, r->seeds, r->environment);
+    cli_say(stdout, "run %lld: %s, %s, %s, %.2f s, peak memory %s\n%s\n", (long long)r->id, r->recipe, started,
+            r->status, r->seconds, base_bytes_text(peak, (double)r->peak_bytes), r->message);
+    cli_say(stdout, "recipe  %s  xxh128 %s\nmodel   %s  xxh128 %s\ndata    %s  xxh128 %s\n", r->recipe_path,
+            r->recipe_hash, r->model, r->model_hash, r->data, r->data_hash);
+    cli_say(stdout, "params  %s\nseeds   %s\nmade by %s\n", r->params, r->seeds, r->environment);
     base_err err = {0};
     base_model_row *models;
     base_layer_row *layers;
@@ -109,20 +109,20 @@ static void print_run(session_history *h, const session_record *r) {
     if (session_history_models(h, r->id, &models, &count, &err)) {
         for (size_t i = 0; i < count; i++) {
             char *text = session_figures_text(&models[i]);
-            printf("%s: %s\n", models[i].label, text);
+            cli_say(stdout, "%s: %s\n", models[i].label, text);
             free(text);
         }
         free(models);
     }
     if (r->output[0])
-        printf("saved   %s: %lld bytes, of which header %lld, xxh128 %s\n", r->output, (long long)r->output_bytes,
-               (long long)r->output_header_bytes, r->output_hash);
+        cli_say(stdout, "saved   %s: %lld bytes, of which header %lld, xxh128 %s\n", r->output,
+                (long long)r->output_bytes, (long long)r->output_header_bytes, r->output_hash);
     if (session_history_layers(h, r->id, &layers, &count, &err)) {
         if (count) print_layers(layers, count);
         free(layers);
     }
     if (err.text[0]) fprintf(stderr, "vise: %s\n", err.text);
-    printf("\nrecipe text:\n%s", r->recipe_text);
+    cli_say(stdout, "\nrecipe text:\n%s", r->recipe_text);
 }
 
 base_status cli_history(const cli_options *o, base_err *err) {

@@ -69,14 +69,14 @@ static void show_live(cli_progress *p, const char *phase, int64_t done, int64_t 
 
 static void on_begin(cli_progress *p, const base_event *e) {
     (void)p;
-    printf("%s\n", e->text ? e->text : "");
+    cli_say(stdout, "%s\n", e->text ? e->text : "");
 }
 
 static void on_param(cli_progress *p, const base_event *e) {
     if (p->quiet) return;
     const base_param_row *r = e->param;
     if (r->choices[0])
-        printf("  %s = %s\n", r->name, r->text);
+        cli_say(stdout, "  %s = %s\n", r->name, r->text);
     else
         printf("  %s = %g\n", r->name, r->value);
 }
@@ -84,7 +84,7 @@ static void on_param(cli_progress *p, const base_event *e) {
 static void on_log(cli_progress *p, const base_event *e) {
     static const char *const prefix[] = {"debug: ", "", "warning: ", "error: "};
     if (e->level == BASE_DEBUG || (p->quiet && e->level < BASE_WARN)) return;
-    fprintf(e->level >= BASE_WARN ? stderr : stdout, "%s%s\n", prefix[e->level], e->text);
+    cli_say(e->level >= BASE_WARN ? stderr : stdout, "%s%s\n", prefix[e->level], e->text);
 }
 
 static void on_plan(cli_progress *p, const base_event *e) {
@@ -170,14 +170,14 @@ static void on_layer_end(cli_progress *p, const base_event *e) {
 static void on_model(cli_progress *p, const base_event *e) {
     (void)p;
     char *figures = session_figures_text(e->model);
-    printf("%s: %s\n", e->model->label, figures);
+    cli_say(stdout, "%s: %s\n", e->model->label, figures);
     free(figures);
 }
 
 static void on_saved(cli_progress *p, const base_event *e) {
     (void)p;
-    printf("saved %s: %lld bytes, of which header %lld, xxh128 %s\n", e->text, (long long)e->done, (long long)e->of,
-           e->hash ? e->hash : "-");
+    cli_say(stdout, "saved %s: %lld bytes, of which header %lld, xxh128 %s\n", e->text, (long long)e->done,
+            (long long)e->of, e->hash ? e->hash : "-");
 }
 
 static void on_seed(cli_progress *p, const base_event *e) {

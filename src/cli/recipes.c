@@ -42,7 +42,7 @@ static base_status show(const char *path, bool json, base_err *err) {
     } else {
         printf("%s - %s\nsource: %s\nfile: %s\n", r->name, r->about, r->source, r->path);
         print_params(r);
-        printf("\n%s", r->text);
+        cli_say(stdout, "\n%s", r->text);
     }
     script_recipe_free(r);
     return BASE_OK;

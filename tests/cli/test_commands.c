@@ -275,6 +275,30 @@ static void test_hangup_keeps_what_is_finished(void **state) {
 }
 
 // One sample has a figure but no interval; nothing prints as nan, and a divergence is not negative.
+// What a recipe says and calls its files is text, whatever a terminal would make of it.
+static void test_control_characters(void **state) {
+    (void)state;
+    const char *path = support_temp_path("escape.lua");
+    static const char source[] = "recipe{ name = 'e', about = 'a', source = 's' } -- \x1b[31m\n"
+                                 "print('x\\27[2Jy') log('\\27]0;title\\7')\n"
+                                 "save(model('data/models/digits-mlp.safetensors'), 'a\\27b.safetensors')\n";
+    support_write(path, source, sizeof source - 1);
+    char command[8192];
+    snprintf(command, sizeof command, "run %s --out %s", path, support_temp_path("escaped"));
+    char *out = vise(0, command);
+    assert_non_null(strstr(out, "x?[2Jy"));
+    assert_null(strchr(out, '\x1b'));
+    free(out);
+    out = vise(0, "history --limit 1");
+    long long newest = strtoll(strchr(out, '\n'), NULL, 10);
+    free(out);
+    snprintf(command, sizeof command, "history %lld", newest);
+    out = vise(0, command);
+    assert_non_null(strstr(out, "-- ?[31m"));
+    assert_null(strchr(out, '\x1b'));
+    free(out);
+}
+
 static void test_few_samples(void **state) {
     (void)state;
     char *out = shell(0, support_temp_dir(),
@@ -312,6 +336,7 @@ int main(void) {
         cmocka_unit_test(test_output_lost),
         cmocka_unit_test(test_order_of_lines),
         cmocka_unit_test(test_hangup_keeps_what_is_finished),
+        cmocka_unit_test(test_control_characters),
         cmocka_unit_test(test_few_samples),
         cmocka_unit_test(test_text_of_other_ids),
     };

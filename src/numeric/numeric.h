@@ -142,6 +142,7 @@ typedef struct num_clusters {
 void num_clusters_add(num_clusters *c, int64_t n, double y); // a cluster without values is left out
 void num_clusters_merge(num_clusters *into, const num_clusters *from);
 num_interval num_clusters_mean(const num_clusters *c); // mean of a value, 95 % normal, clusters independent
+double num_log_factorial(double n);                    // ln n!, n real; C's lgamma writes a global that threads share
 double num_mcnemar_p(int64_t only_a, int64_t only_b);  // exact two-sided
 int num_half_even(double x);                           // rint with the current mode, for grids
 

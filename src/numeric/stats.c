@@ -38,11 +38,17 @@ num_interval num_clusters_mean(const num_clusters *c) {
     return (num_interval){mean, mean - half, mean + half};
 }
 
+double num_log_factorial(double n) {
+    int sign;
+    return lgamma_r(n + 1, &sign);
+}
+
 // McNemar's test in its exact form: under the null, only_a ~ Binomial(only_a + only_b, 1/2).
 double num_mcnemar_p(int64_t only_a, int64_t only_b) {
     int64_t n = only_a + only_b, k = only_a < only_b ? only_a : only_b;
     if (n <= 0 || k < 0) return 1;
-    double log_term = lgamma((double)n + 1) - lgamma((double)k + 1) - lgamma((double)(n - k) + 1) - (double)n * log(2);
+    double log_term = num_log_factorial((double)n) - num_log_factorial((double)k) - num_log_factorial((double)(n - k)) -
+                      (double)n * log(2);
     // Terms relative to the largest, which is the k-th; each one lower is the last times i / (n - i + 1).
     double sum = 1, term = 1;
     for (int64_t i = k; i > 0 && term > 1e-17 * sum; i--) {

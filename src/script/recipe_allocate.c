@@ -188,7 +188,7 @@ static void time_outside(lua_State *L, allocation *w, const int *layers, int cou
 static void time_untouched(lua_State *L, allocation *w) {
     int *layers = lua_newuserdatauv(L, ((size_t)w->m->layer_count + 1) * sizeof *layers, 0), n = 0;
     for (int i = 0; i < w->m->layer_count; i++)
-        if (!w->inside[i] && !w->fixed_time[i]) layers[n++] = i;
+        if (!w->inside[i] && w->fixed_time[i] == 0) layers[n++] = i;
     time_outside(L, w, layers, n, NULL, 0);
     lua_pop(L, 1);
 }

@@ -2,6 +2,7 @@
 //
 // Lua's pattern functions backtrack, and no hook runs meanwhile. Here a call is bounded by the work its pattern can
 // cause on its subject: every repetition in a pattern multiplies the ways to match by the length of the text.
+#include "numeric/numeric.h"
 #include "script/sandbox.h"
 
 #include <lualib.h>
@@ -52,7 +53,8 @@ static void check_pattern(lua_State *L, const char *name) {
     const char *p = luaL_checklstring(L, 2, &m);
     pattern_cost c = cost_of(p, m);
     double k = c.repetitions + (p[0] == '^' ? 0 : 1);
-    double ways = lgamma((double)n + k + 1) - lgamma((double)n + 1) - lgamma(k + 1) + c.options * log(2);
+    double ways =
+        num_log_factorial((double)n + k) - num_log_factorial((double)n) - num_log_factorial(k) + c.options * log(2);
     if (c.repetitions + c.options == 0 || ways <= log(most_ways)) return;
     script_error(L,
                  "string.%s: a pattern with %d repetitions could take too long on a text of %zu characters; "

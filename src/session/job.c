@@ -159,16 +159,23 @@ static base_status run_body(session_body body, void *context, base_job *job, bas
 
 static void *job_thread(void *context) {
     session_job *j = context;
-    // Signals are the business of the screen's thread.
-    sigset_t all;
-    sigfillset(&all);
-    int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
-    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) sigdelset(&all, faults[i]);
-    pthread_sigmask(SIG_BLOCK, &all, NULL);
     j->self = pthread_self();
     run_body(j->body, j->context, &j->job, &j->err);
     atomic_store(&j->done, true);
     return NULL;
+}
+
+// Signals are the business of the screen's thread: the job's is born with all of them blocked, as one that came before
+// it blocked them itself would run a handler there. Those that an instruction raises stay.
+static int start_thread(session_job *j) {
+    sigset_t all, before;
+    sigfillset(&all);
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
+    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) sigdelset(&all, faults[i]);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    int trouble = pthread_create(&j->thread, NULL, job_thread, j);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return trouble;
 }
 
 session_job *session_job_start(session_body body, void *context, const session_listener *listeners, size_t count,
@@ -184,7 +191,7 @@ session_job *session_job_start(session_body body, void *context, const session_l
     j->job.before_layer = before_layer;
     pthread_mutex_init(&j->lock, NULL);
     pthread_cond_init(&j->wake, NULL);
-    int trouble = pthread_create(&j->thread, NULL, job_thread, j);
+    int trouble = start_thread(j);
     if (trouble) {
         pthread_cond_destroy(&j->wake);
         pthread_mutex_destroy(&j->lock);

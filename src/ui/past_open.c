@@ -307,7 +307,8 @@ static bool fetch_session(const ui_app *app, fetching *f, base_err *err) {
     r->recipe_text = base_strdup(o->session[i].text);
     json_t *params = json_object();
     char *words = base_strdup(app->state.runs[i].settings);
-    for (char *at = strtok(words, " "); at; at = strtok(NULL, " ")) {
+    char *rest;
+    for (char *at = strtok_r(words, " ", &rest); at; at = strtok_r(NULL, " ", &rest)) {
         char *equals = strchr(at, '='), *end;
         if (!equals) continue;
         *equals = 0;

@@ -79,8 +79,9 @@ static void read_step(const char *text, span s, ui_rule_step *step) {
         take(&field);
         span key = {field.token.from, field.token.to, false};
         plain = plain && field.token.kind == UI_LUA_NAME && take(&field) && is(&field, "=");
+        if (plain) take(&field);
+        plain = plain && field.token.from < e.to; // "a =" has no value
         if (!plain) break;
-        take(&field);
         step->arg = base_realloc(step->arg, (size_t)step->arg_count + 1, sizeof *step->arg);
         step->arg[step->arg_count++] =
             (ui_rule_arg){cut(step->text, key), cut(step->text, (span){field.token.from, e.to, false})};

@@ -201,7 +201,7 @@ static void masks_only_shrink(void **state) {
             for (int i = 0; i < 16 * 36; i++)
                 if (k.mask[i] > l.mask[i]) fail_msg("%s: weight %d came back", two, i);
             int64_t gone = 16 * 36 - layer_kept(&k);
-            if (gone < 336 || gone > 16 * 36 * 0.62) fail_msg("%s: %lld gone", two, (long long)gone);
+            if (gone < 336 || (double)gone > 16 * 36 * 0.62) fail_msg("%s: %lld gone", two, (long long)gone);
             layer_close(&l);
             layer_close(&k);
         }

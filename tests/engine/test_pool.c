@@ -20,6 +20,7 @@ static bool count_item(void *context, int64_t item, int worker, base_err *err) {
     atomic_fetch_add(&t->runs[item], 1);
     volatile double x = 0;
     for (int i = 0; i < 200; i++) x += i;
+    (void)x;
     atomic_fetch_sub(&t->inside[worker], 1);
     return item < t->fail_from || base_fail(err, "item %lld", (long long)item);
 }

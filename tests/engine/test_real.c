@@ -48,7 +48,7 @@ static void check_logits(const model *m, const data_batch *b, const char *refere
     num_npz z;
     if (!num_npz_open(&z, support_real(reference), &err)) fail_msg("%s", err.text);
     const num_tensor *t = num_npz_find(&z, "");
-    size_t count, bytes;
+    size_t count = 0, bytes;
     assert_true(t && t->dtype == NUM_F32 && num_count(t->ndim, t->dim, t->dtype, &count, &bytes));
     const model_shape *s = model_graph_shape(m->graph, m->graph->output);
     int64_t rows = b->kind == DATA_TOKENS ? b->count * b->length : b->count;

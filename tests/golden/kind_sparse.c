@@ -37,7 +37,7 @@ static void check_variant(const golden_file *f, const float *w, const float *x, 
                            .sparsity = (double)golden_number(v, "u", 0) / 100,
                            .m = 1};
     // "nm2_4" splits at the underscore: the first number goes, the second is the group.
-    for (int64_t k = 1; k <= 64 && !p.sparsity; k++) {
+    for (int64_t k = 1; k <= 64 && p.sparsity == 0; k++) {
         char word[32];
         snprintf(word, sizeof word, "nm%lld", (long long)k);
         if (golden_word(v, word)) p.n = k, p.m = 2 * k;

@@ -194,7 +194,7 @@ static void gauss_newton_is_the_hessian(void **state) {
         for (int64_t i = 0; i < l->weights * l->weights; i++) same += fabs(gn[i] - h[i]) <= 0.02 * mean;
         print_message("%s: %.1f %% of the entries equal\n", l->name,
                       100 * (double)same / (double)(l->weights * l->weights));
-        assert_true(same >= 0.8 * (double)(l->weights * l->weights));
+        assert_true((double)same >= 0.8 * (double)(l->weights * l->weights));
         free(gn);
         free(h);
     }

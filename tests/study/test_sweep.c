@@ -215,7 +215,7 @@ static void test_charts(void **state) {
             study_dot dots[2] = {{values[i][0], values[i][1], -INFINITY, NAN, false, "a"},
                                  {values[i][1], values[i][0], values[i][0] - 1, values[i][0] + 1, false, "b"}};
             study_front(dots, 2, true);
-            study_scatter s = {"t", NULL, "x", "y", dots, 2, true, log_scale};
+            study_scatter s = {"t", NULL, "x", "y", dots, 2, true, log_scale, false};
             char *svg = study_scatter_svg(&s);
             has(svg, "</svg>");
             assert_null(strstr(svg, "nan"));

@@ -123,6 +123,11 @@ static void rules_are_found(void **state) {
     assert_int_equal(r.rule[4].step_count, 1);
     assert_int_equal(r.rule[4].step[0].arg_count, 1);
     ui_rules_free(&r);
+    ui_rule typed;
+    assert_true(ui_rules_steps("x{ a = }, y{ b = 1 }", &typed, &err)); // no value: text that is not taken apart
+    assert_null(typed.step[0].name);
+    assert_string_equal(typed.step[1].arg[0].value, "1");
+    ui_rule_free(&typed);
     static const char *const without[] = {"",
                                           "compress",
                                           "compress(",

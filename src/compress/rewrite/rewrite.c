@@ -17,10 +17,10 @@ const compress_rewrite *compress_rewrite_find(const char *name) {
 }
 
 static const base_value *value_of(const rewrite *r, const char *arg) {
-    for (size_t i = 0; i < r->kind->arg_count; i++)
-        if (!strcmp(r->kind->args[i].name, arg)) return &r->value[i];
-    BASE_CHECK(!"an argument of the rewrite");
-    return NULL;
+    size_t i = 0;
+    while (i < r->kind->arg_count && strcmp(r->kind->args[i].name, arg) != 0) i++;
+    BASE_CHECK(i < r->kind->arg_count);
+    return &r->value[i];
 }
 
 double rewrite_number(const rewrite *r, const char *arg) {
@@ -62,7 +62,8 @@ static void probe_free(probe *p) {
 static int64_t vocabulary(const model_graph *g) {
     int64_t least = INT32_MAX;
     for (int k = 0; k < g->node_count; k++)
-        if (g->nodes[k].op == MODEL_EMBEDDING && g->nodes[k].in[0] == 0 && g->nodes[k].attr[EMBEDDING_COUNT] < least)
+        if (g->nodes[k].op == MODEL_EMBEDDING && g->nodes[k].in[0] == 0 &&
+            g->nodes[k].attr[EMBEDDING_COUNT] < (double)least)
             least = (int64_t)g->nodes[k].attr[EMBEDDING_COUNT];
     return least;
 }

@@ -57,7 +57,7 @@ base_status cli_recipes(const cli_options *o, base_err *err) {
     for (size_t i = 0; i < count; i++) {
         script_recipe *r = script_recipe_load(names[i], err);
         if (!r) { // one broken file must not hide the others
-            fprintf(stderr, "vise: %s\n", err->text);
+            cli_say(stderr, "vise: %s\n", err->text);
             memset(err, 0, sizeof *err);
             status = BASE_FAILED;
             continue;

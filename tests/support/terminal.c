@@ -1,5 +1,6 @@
 // A pseudo-terminal with libvterm behind it.
 #include "terminal.h"
+#include "support.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -143,7 +144,7 @@ bool terminal_await_mark(terminal *t, double seconds) {
 
 void terminal_sync(terminal *t) {
     terminal_send(t, "\x1e");
-    if (terminal_await_mark(t, 10)) return;
+    if (terminal_await_mark(t, SUPPORT_SLOWER > 1 ? 60 : 10)) return;
     char *text = terminal_text(t);
     print_message("%s\n", text);
     free(text);

@@ -18,7 +18,8 @@ void terminal_free(terminal *t); // ends the child if it is still there
 
 void terminal_send(terminal *t, const char *keys);
 void terminal_send_bytes(terminal *t, const char *bytes, size_t count);
-// Ctrl-^, then reads until the answer: everything sent before is on the screen. Fails the test after 10 s.
+// Ctrl-^, then reads until the answer: everything sent before is on the screen. Fails the test after 10 s (60 in slower
+// builds).
 void terminal_sync(terminal *t);
 void terminal_type(terminal *t, const char *keys); // send, then sync
 // Reads until the next mark; false when it does not come in time, or the program ends.

@@ -30,13 +30,14 @@ static void layout_comes_back(void **state) {
 
 static void broken_sessions_start_afresh(void **state) {
     (void)state;
-    static const char *const texts[] = {"",
-                                        "{",
-                                        "[]",
-                                        "42",
-                                        "{\"tab\": 7, \"view\": {}, \"parts\": 3, \"dots\": \"zz\"}",
-                                        ("{\"tab\":\"Nowhere\",\"view\":\"none\",\"params\":{\"bits\":\"999\",\"x\":1},"
-                                        "\"parts\":{\"resize\":{\"split\":{\"Run\":1e300},\"rows\":{\"layers\":-5}}}}"});
+    static const char *const texts[] = {
+        "",
+        "{",
+        "[]",
+        "42",
+        "{\"tab\": 7, \"view\": {}, \"parts\": 3, \"dots\": \"zz\"}",
+        ("{\"tab\":\"Nowhere\",\"view\":\"none\",\"params\":{\"bits\":\"999\",\"x\":1},"
+         "\"parts\":{\"resize\":{\"split\":{\"Run\":1e300},\"rows\":{\"layers\":-5}}}}")};
     const char *folder = support_temp_path("session-broken");
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         char *path = base_join(folder, "screen.json");

@@ -318,6 +318,19 @@ static bool tell_baseline(walk *w, int i, const float *h, const base_layer_row *
     return true;
 }
 
+// Second moments of fewer inputs than they have rows say nothing of most directions: a solver that trusts them can ruin
+// the layer, and nothing else would tell.
+enum { THIN = 4 }; // inputs a row from which on it is told
+static void warn_if_thin(const walk *w, const model_layer *l, const engine_stream *s, const char *name) {
+    int64_t rows = w->m->graph->nodes[l->node].op == MODEL_EMBEDDING ? l->in : engine_stream_rows(s, l->node);
+    if (rows * THIN < l->in)
+        base_log(
+            w->job, BASE_WARN,
+            "%s: %lld row%s of calibration inputs for %lld inputs; its steps learn from too little, give them more "
+            "samples",
+            name, (long long)rows, rows == 1 ? "" : "s", (long long)l->in);
+}
+
 bool walk_make_layer(walk *w, int i, base_layer_row *row, base_err *err) {
     const model_layer *l = &w->m->layers[i];
     const float *weight = w->m->weights[l->weight];
@@ -331,6 +344,8 @@ bool walk_make_layer(walk *w, int i, base_layer_row *row, base_err *err) {
     if (ok && (wanted || (layer_needs(w, i) & COMPRESS_NEEDS_GRAM))) {
         h = w->gram ? w->gram : make_gram(w, l, own_inputs ? w->s.calib.own : w->s.calib.chain, err);
         ok = h || (err->status != BASE_CANCELLED && base_wrap(err, "layer %s: ", row->name));
+        if (ok && (layer_needs(w, i) & COMPRESS_NEEDS_GRAM))
+            warn_if_thin(w, l, own_inputs ? w->s.calib.own : w->s.calib.chain, row->name);
     }
     if (ok && (layer_needs(w, i) & COMPRESS_NEEDS_STATS))
         ok = layer_stats_make(own_inputs ? w->s.calib.own : w->s.calib.chain, w->m, l, &stats, w->job, err);

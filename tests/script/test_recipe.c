@@ -359,6 +359,10 @@ static void test_warnings(void **state) {
     expect_log("local c = data.calib:sample(40, 1)\n"
                "compress(net, { calibrate = c, held = c, rule('.*', quantize{}) })",
                "40 held-out samples are calibration");
+    // One sample is too little to learn from for a step that needs second moments, and enough for one that does not.
+    expect_log("compress(net, { calibrate = data.calib:first(1), rule('.*', quantize{ solver = 'gptq', bits = 3 }) })",
+               "1 row of calibration inputs for");
+    expect_log("compress(net, { calibrate = data.calib:first(1), rule('.*', quantize{ bits = 3 }) })", "");
     expect_log("evaluate(net, data.select) evaluate(net, data.select)", "");
     expect_log("evaluate(net, data.select) evaluate(net, data.all)", "served for selection");
     expect_log("data.test:first(1000000)", "fewer than the 1000000 asked for");

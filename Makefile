@@ -121,11 +121,13 @@ tsan: ## the tests that involve threads under the thread sanitizer
 
 # Random keys, sizes and commands on the screen during real runs, under both sanitizers (SOAK_KEYS, SOAK_SEED).
 soak: ## 10,000 random keys and resizes during runs under the address and thread sanitizers
-	@ASAN_OPTIONS=detect_stack_use_after_return=1 UBSAN_OPTIONS=print_stacktrace=1 $(MAKE) MODE=asan soak-run
-	@TSAN_OPTIONS=exitcode=66:die_after_fork=0:suppressions=$(CURDIR)/tests/check/tsan.supp $(MAKE) MODE=tsan OMP= soak-run
+	@ASAN_OPTIONS=detect_stack_use_after_return=1:log_path=$(CURDIR)/build-asan/soak-report \
+		UBSAN_OPTIONS=print_stacktrace=1:log_path=$(CURDIR)/build-asan/soak-report $(MAKE) MODE=asan soak-run
+	@TSAN_OPTIONS=exitcode=66:die_after_fork=0:log_path=$(CURDIR)/build-tsan/soak-report:suppressions=$(CURDIR)/tests/check/tsan.supp \
+		$(MAKE) MODE=tsan OMP= soak-run
 .PHONY: soak soak-run
 soak-run: $(BUILD)/vise $(BUILD)/tests/soak/soak_screen
-	@$(BUILD)/tests/soak/soak_screen
+	@rm -f $(BUILD)/soak-report*; $(BUILD)/tests/soak/soak_screen || { cat $(BUILD)/soak-report* 2>/dev/null; exit 1; }
 
 tour: $(BUILD)/tests/tour/tour ## play the tour of docs/tour.md and draw its pictures anew
 	@$(BUILD)/tests/tour/tour && ls docs/tour

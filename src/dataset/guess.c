@@ -1,6 +1,7 @@
 // guess: what a folder or a file without a descriptor most likely holds, from names alone where that is enough.
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "dataset/store.h"
 
@@ -179,7 +180,8 @@ data_spec *data_spec_guess(const char *path, base_err *err) {
         s->folder = base_dirname(path);
         ok = guess_file(s, path, err);
     } else {
-        ok = base_fail(err, "%s: neither a file nor a folder", shown);
+        ok = base_fail(err, "%s: %s", shown,
+                       access(path, F_OK) == 0 ? "neither a file nor a folder" : "no such file or folder");
     }
     if (!ok) {
         data_spec_free(s);

@@ -291,6 +291,8 @@ static void no_guess(void **state) {
     base_err err = {0};
     assert_null(data_spec_guess("/no/such/place", &err));
     assert_non_null(strstr(err.text, "no such"));
+    assert_null(data_spec_guess("/dev/null", &err));
+    assert_non_null(strstr(err.text, "neither a file nor a folder"));
     assert_null(data_spec_guess(text_file("model.bin", "x"), &err));
     assert_non_null(strstr(err.text, "model.bin"));
     assert_null(data_spec_guess(text_file("t10k-images-idx3-ubyte", "x"), &err));

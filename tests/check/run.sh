@@ -19,7 +19,8 @@ if [ "${1:-}" = --one ]; then
     *.sh) $limit sh "$4" >"$out.out" 2>&1 </dev/null ;;
     *) CMOCKA_MESSAGE_OUTPUT=TAP $limit "$4" >"$out.out" 2>&1 </dev/null ;;
     esac
-    echo "$? $(($(date +%s) - start))" >"$out.end"
+    echo "$? $(($(date +%s) - start))" >"$out.ending"
+    mv "$out.ending" "$out.end" # whole from the moment it is there: another looks for it at any time
     rm -rf "$out.cache"
     echo "$3"
     exit 0

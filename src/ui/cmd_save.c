@@ -52,5 +52,4 @@ static const ui_command commands[] = {
     {"save-csv", "FILE", "save all rows and fields behind this panel as CSV", on_save_csv, NULL, NULL},
 };
 
-const ui_part ui_part_save = {
-    .name = "save", .commands = commands, .command_count = sizeof commands / sizeof *commands};
+const ui_part ui_part_save = {.name = "save", UI_LIST(command, commands)};

@@ -531,8 +531,7 @@ static const ui_command commands[] = {
     {"mark", "", "tell a driving program that the screen is up to date (an invisible OSC 777)", on_mark, NULL, NULL},
     {"quit", "", "leave; asks when a run is going", on_quit, NULL, NULL},
 };
-const ui_part ui_part_commands = {
-    .name = "commands", .commands = commands, .command_count = sizeof commands / sizeof *commands};
+const ui_part ui_part_commands = {.name = "commands", UI_LIST(command, commands)};
 
 const ui_command *ui_command_find(const char *name) {
     const ui_command *c;

@@ -581,12 +581,9 @@ static const ui_binding bindings[] = {
 };
 static const ui_place places[] = {{"rules", "Keys in the composer"}, {NULL, NULL}};
 
-#define COUNT(a) (sizeof(a) / sizeof *(a))
 const ui_part ui_part_composer = {.name = "composer",
-                                  .commands = commands,
-                                  .command_count = COUNT(commands),
-                                  .bindings = bindings,
-                                  .binding_count = COUNT(bindings),
+                                  UI_LIST(command, commands),
+                                  UI_LIST(binding, bindings),
                                   .functions = ui_composer_functions,
                                   .function_count = 1,
                                   .sources = ui_composer_sources,

@@ -137,10 +137,5 @@ static const ui_binding bindings[] = {
 static const ui_place places[] = {
     {"log", "Keys on the log"}, {"waiting", "Keys while a run waits before a layer"}, {NULL, NULL}};
 
-const ui_part ui_part_control = {.name = "control",
-                                 .commands = commands,
-                                 .command_count = sizeof commands / sizeof *commands,
-                                 .bindings = bindings,
-                                 .binding_count = sizeof bindings / sizeof *bindings,
-                                 .event = on_event,
-                                 .places = places};
+const ui_part ui_part_control = {
+    .name = "control", UI_LIST(command, commands), UI_LIST(binding, bindings), .event = on_event, .places = places};

@@ -49,7 +49,4 @@ static const ui_command commands[] = {
     {"frames", "[reset]", "what the frames so far cost; reset counts anew", on_frames, NULL, NULL},
 };
 
-const ui_part ui_part_frames = {.name = "frames",
-                                .commands = commands,
-                                .command_count = sizeof commands / sizeof *commands,
-                                .bytes = sizeof(frames)};
+const ui_part ui_part_frames = {.name = "frames", UI_LIST(command, commands), .bytes = sizeof(frames)};

@@ -481,14 +481,10 @@ static const script_function functions[] = {
 static const ui_place places[] = {{"heat", "Keys on a heat map"}, {NULL, NULL}};
 
 const ui_part ui_part_heat = {.name = "heat",
-                              .commands = commands,
-                              .command_count = COUNT(commands),
-                              .bindings = bindings,
-                              .binding_count = COUNT(bindings),
-                              .functions = functions,
-                              .function_count = COUNT(functions),
-                              .sources = sources,
-                              .source_count = COUNT(sources),
+                              UI_LIST(command, commands),
+                              UI_LIST(binding, bindings),
+                              UI_LIST(function, functions),
+                              UI_LIST(source, sources),
                               .bytes = sizeof(heat_part),
                               .close = on_close,
                               .event = on_event,

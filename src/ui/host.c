@@ -492,5 +492,4 @@ static const script_function functions[] = {
      h_run},
     {"command", "(line) run a command, in key() only", h_command},
 };
-const ui_part ui_part_host = {
-    .name = "host", .functions = functions, .function_count = sizeof functions / sizeof *functions};
+const ui_part ui_part_host = {.name = "host", UI_LIST(function, functions)};

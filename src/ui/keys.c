@@ -82,8 +82,7 @@ static const ui_binding bindings[] = {
     {"q", "no", "quit", NULL},
     {"Esc", "no", "quit", NULL},
 };
-const ui_part ui_part_keys = {
-    .name = "keys", .bindings = bindings, .binding_count = sizeof bindings / sizeof *bindings};
+const ui_part ui_part_keys = {.name = "keys", UI_LIST(binding, bindings)};
 
 // ---- names -------------------------------------------------------------------------------------
 

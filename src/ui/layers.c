@@ -608,14 +608,10 @@ static void on_open(ui_app *app, void *own) {
 static const ui_place places[] = {{"layers", "Keys on layers"}, {NULL, NULL}};
 
 const ui_part ui_part_layers = {.name = "layers",
-                                .commands = commands,
-                                .command_count = sizeof commands / sizeof *commands,
-                                .bindings = bindings,
-                                .binding_count = sizeof bindings / sizeof *bindings,
-                                .functions = functions,
-                                .function_count = sizeof functions / sizeof *functions,
-                                .sources = sources,
-                                .source_count = sizeof sources / sizeof *sources,
+                                UI_LIST(command, commands),
+                                UI_LIST(binding, bindings),
+                                UI_LIST(function, functions),
+                                UI_LIST(source, sources),
                                 .bytes = sizeof(ui_layers),
                                 .open = on_open,
                                 .close = on_close,

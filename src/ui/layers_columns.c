@@ -134,12 +134,8 @@ static const ui_binding bindings[] = {
 };
 static const ui_place places[] = {{"columns", "Keys in the list of columns"}, {NULL, NULL}};
 
-const ui_part ui_part_columns = {.name = "columns",
-                                 .commands = commands,
-                                 .command_count = sizeof commands / sizeof *commands,
-                                 .bindings = bindings,
-                                 .binding_count = sizeof bindings / sizeof *bindings,
-                                 .places = places};
+const ui_part ui_part_columns = {
+    .name = "columns", UI_LIST(command, commands), UI_LIST(binding, bindings), .places = places};
 
 // ---- what a session keeps ----------------------------------------------------------------------
 

@@ -348,14 +348,10 @@ static const script_function functions[] = {
 static const ui_place places[] = {{"look", "Keys on a layer"}, {"layers", "Keys on the panel of layers"}, {NULL, NULL}};
 
 const ui_part ui_part_look = {.name = "look",
-                              .commands = commands,
-                              .command_count = COUNT(commands),
-                              .bindings = bindings,
-                              .binding_count = COUNT(bindings),
-                              .functions = functions,
-                              .function_count = COUNT(functions),
-                              .sources = sources,
-                              .source_count = COUNT(sources),
+                              UI_LIST(command, commands),
+                              UI_LIST(binding, bindings),
+                              UI_LIST(function, functions),
+                              UI_LIST(source, sources),
                               .bytes = sizeof(look_part),
                               .open = on_open,
                               .close = on_close,

@@ -39,6 +39,9 @@ typedef struct ui_part {
     void (*restore)(ui_app *app, void *own, const json_t *kept);
 } ui_part;
 
+// A part's table of one kind with its length: UI_LIST(command, commands).
+#define UI_LIST(kind, table) .kind##s = table, .kind##_count = sizeof table / sizeof *table
+
 // A command's function, what it offers the palette, and the arguments that it has no use for.
 #define ON(name) static bool name(ui_app *app, const char *argument, base_err *err)
 #define OFFER(name) static void name(ui_app *app, const char *typed)

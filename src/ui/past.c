@@ -486,14 +486,10 @@ static void past_event(ui_app *app, void *own, const base_event *e) {
 }
 
 const ui_part ui_part_past = {.name = "past",
-                              .commands = commands,
-                              .command_count = sizeof commands / sizeof *commands,
-                              .bindings = bindings,
-                              .binding_count = sizeof bindings / sizeof *bindings,
-                              .functions = functions,
-                              .function_count = sizeof functions / sizeof *functions,
-                              .sources = sources,
-                              .source_count = sizeof sources / sizeof *sources,
+                              UI_LIST(command, commands),
+                              UI_LIST(binding, bindings),
+                              UI_LIST(function, functions),
+                              UI_LIST(source, sources),
                               .bytes = sizeof(past_own),
                               .open = past_open_part,
                               .close = past_close_part,

@@ -318,10 +318,8 @@ static const ui_binding bindings[] = {
 };
 
 const ui_part ui_part_recipe = {.name = "recipe",
-                                .commands = commands,
-                                .command_count = sizeof commands / sizeof *commands,
-                                .bindings = bindings,
-                                .binding_count = sizeof bindings / sizeof *bindings,
+                                UI_LIST(command, commands),
+                                UI_LIST(binding, bindings),
                                 .bytes = sizeof(ui_recipe_own),
                                 .open = on_open,
                                 .close = on_close,

@@ -208,13 +208,9 @@ static const script_function functions[] = {
 static const ui_place places[] = {{"code", "Keys on the recipe's text"}, {NULL, NULL}};
 
 const ui_part ui_part_recipe_code = {.name = "recipe-code",
-                                     .commands = commands,
-                                     .command_count = sizeof commands / sizeof *commands,
-                                     .bindings = bindings,
-                                     .binding_count = sizeof bindings / sizeof *bindings,
-                                     .functions = functions,
-                                     .function_count = sizeof functions / sizeof *functions,
-                                     .sources = sources,
-                                     .source_count = sizeof sources / sizeof *sources,
+                                     UI_LIST(command, commands),
+                                     UI_LIST(binding, bindings),
+                                     UI_LIST(function, functions),
+                                     UI_LIST(source, sources),
                                      .click = on_click,
                                      .places = places};

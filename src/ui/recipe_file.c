@@ -282,8 +282,4 @@ static const ui_binding bindings[] = {
     {"u", "undo", "code", "undo"},        {"C-r", "redo", "code", NULL},
 };
 
-const ui_part ui_part_recipe_file = {.name = "recipe-file",
-                                     .commands = commands,
-                                     .command_count = sizeof commands / sizeof *commands,
-                                     .bindings = bindings,
-                                     .binding_count = sizeof bindings / sizeof *bindings};
+const ui_part ui_part_recipe_file = {.name = "recipe-file", UI_LIST(command, commands), UI_LIST(binding, bindings)};

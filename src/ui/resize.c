@@ -154,10 +154,5 @@ static const ui_binding bindings[] = {
     {"{", "shorter", NULL, NULL}, {"|", "even", NULL, NULL},
 };
 
-const ui_part ui_part_resize = {.name = "resize",
-                                .commands = commands,
-                                .command_count = sizeof commands / sizeof *commands,
-                                .bindings = bindings,
-                                .binding_count = sizeof bindings / sizeof *bindings,
-                                .keep = keep,
-                                .restore = restore};
+const ui_part ui_part_resize = {
+    .name = "resize", UI_LIST(command, commands), UI_LIST(binding, bindings), .keep = keep, .restore = restore};

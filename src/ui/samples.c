@@ -301,14 +301,11 @@ static const ui_binding bindings[] = {
 static const ui_place places[] = {{"samples", "Keys on samples"}, {NULL, NULL}};
 
 const ui_part ui_part_samples = {.name = "samples",
-                                 .commands = commands,
-                                 .command_count = COUNT(commands),
-                                 .bindings = bindings,
-                                 .binding_count = COUNT(bindings),
+                                 UI_LIST(command, commands),
+                                 UI_LIST(binding, bindings),
                                  .functions = ui_samples_functions,
                                  .function_count = UI_SAMPLES_FUNCTIONS,
-                                 .sources = sources,
-                                 .source_count = COUNT(sources),
+                                 UI_LIST(source, sources),
                                  .bytes = sizeof(ui_samples),
                                  .close = on_close,
                                  .event = on_event,

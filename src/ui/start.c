@@ -558,16 +558,11 @@ static const script_function functions[] = {
 static const ui_place key_places[] = {
     {"start", "Keys in the list of the Start tab"}, {"files", "Keys in the file picker"}, {NULL, NULL}};
 
-#define COUNT(a) (sizeof(a) / sizeof *(a))
 const ui_part ui_part_start = {.name = "start",
-                               .commands = commands,
-                               .command_count = COUNT(commands),
-                               .bindings = bindings,
-                               .binding_count = COUNT(bindings),
-                               .functions = functions,
-                               .function_count = COUNT(functions),
-                               .sources = sources,
-                               .source_count = COUNT(sources),
+                               UI_LIST(command, commands),
+                               UI_LIST(binding, bindings),
+                               UI_LIST(function, functions),
+                               UI_LIST(source, sources),
                                .bytes = sizeof(start),
                                .open = on_start_open,
                                .close = on_start_close,

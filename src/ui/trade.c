@@ -478,14 +478,10 @@ static bool trade_click(ui_app *app, void *own, ui_view *view, int x, int y) {
 }
 
 const ui_part ui_part_trade = {.name = "trade",
-                               .commands = commands,
-                               .command_count = sizeof commands / sizeof *commands,
-                               .bindings = bindings,
-                               .binding_count = sizeof bindings / sizeof *bindings,
-                               .functions = functions,
-                               .function_count = sizeof functions / sizeof *functions,
-                               .sources = sources,
-                               .source_count = sizeof sources / sizeof *sources,
+                               UI_LIST(command, commands),
+                               UI_LIST(binding, bindings),
+                               UI_LIST(function, functions),
+                               UI_LIST(source, sources),
                                .bytes = sizeof(trade_own),
                                .open = trade_open_part,
                                .close = trade_close_part,

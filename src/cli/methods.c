@@ -61,7 +61,9 @@ static page *collect(size_t *count) {
     }
     for (size_t i = 0; i < compress_method_count; i++) {
         const compress_method *k = &compress_methods[i];
-        all[n++] = (page){"method", k->name, "", "", k->help, k->about, k->source, k->cost, k->step, NULL, 0};
+        const compress_step_kind *step = compress_step_find(k->step);
+        all[n++] = (page){"method",  k->name, "",      "",         k->help,        k->about,
+                          k->source, k->cost, k->step, step->args, step->arg_count};
     }
     for (size_t i = 0; i < study_metric_count; i++) {
         const study_metric *k = study_metrics[i];
@@ -91,15 +93,59 @@ static void list_methods_of(const page *all, size_t count, const char *step) {
     }
 }
 
+static void print_names(const page *p) {
+    bool first = true;
+    for (size_t i = 0; i < compress_name_count; i++) {
+        if (strcmp(compress_names[i].name, p->name)) continue;
+        printf("%s%s", first ? "Also called: " : ", ", compress_names[i].said);
+        first = false;
+    }
+    if (!first) putchar('\n');
+}
+
+// The shipped recipe of this name, or of one of its other names; NULL: there is none.
+static script_recipe *recipe_of(const page *p) {
+    base_err ignored;
+    size_t count;
+    char **names = script_recipe_names(&count, &ignored);
+    const char *found = NULL;
+    for (size_t i = 0; names && i < count; i++) {
+        const char *meant = compress_name_of(names[i]);
+        if (!strcmp(names[i], p->name)) found = names[i];
+        if (!found && meant && !strcmp(meant, p->name)) found = names[i];
+    }
+    script_recipe *r = found ? script_recipe_load(found, &ignored) : NULL;
+    if (names) base_names_free(names, count);
+    return r;
+}
+
+static void print_recipe(const page *p) {
+    script_recipe *r = recipe_of(p);
+    if (!r) return;
+    printf("Recipe: vise run %s (`vise recipes %s` shows it and what it gives); --set NAME=VALUE of:\n", r->name,
+           r->name);
+    for (size_t i = 0; i < r->param_count; i++) {
+        const base_param_row *k = &r->params[i];
+        char number[32];
+        snprintf(number, sizeof number, "%g", k->def);
+        printf("  %-14s default %-10s %s\n", k->name, k->choices[0] ? k->text : number, k->help);
+    }
+    script_recipe_free(r);
+}
+
 static void print_page(const page *p, const page *all, size_t count) {
     printf("%s%s%s", p->before, p->name, p->after);
     if (p->step) printf(", a method of %s{}", p->step);
     printf(" - %s\n\n%s\n", p->help, p->about ? p->about : "");
-    if (!p->step) printf("\nArguments:\n");
-    for (size_t i = 0; i < p->count; i++) print_argument(&p->args[i]);
-    if (!p->step && !p->count) printf("  none\n");
     printf("\nData and cost: %s\nSource: %s\n", p->cost ? p->cost : "-", p->source ? p->source : "-");
-    if (p->step) printf("\nArguments: vise methods %s\n", p->step);
+    print_names(p);
+    print_recipe(p);
+    if (p->step)
+        printf("\nArguments of %s{}, with their defaults:\n", p->step);
+    else
+        printf("\nArguments:\n");
+    for (size_t i = 0; i < p->count; i++) print_argument(&p->args[i]);
+    if (!p->count) printf("  none\n");
     if (!strcmp(p->kind, "step")) list_methods_of(all, count, p->name);
 }
 
@@ -147,18 +193,15 @@ static void print_json(const page *p) {
     put(o, "source", p->source);
     put(o, "cost", p->cost);
     for (size_t i = 0; i < p->count; i++) json_array_append_new(args, argument_json(&p->args[i]));
-    if (p->step)
-        json_decref(args);
-    else
-        json_object_set_new(o, "args", args);
+    json_object_set_new(o, "args", args);
     char *text = json_dumps(o, JSON_COMPACT | JSON_PRESERVE_ORDER);
     puts(text ? text : "{}");
     free(text);
     json_decref(o);
 }
 
-// Every page of this name, but a method that has the name of a step or call; NULL: all. How many there were.
-static size_t show(const page *all, size_t count, const char *wanted, bool json) {
+// Every page of this name, but a method that has the name of a step or call; NULL: all.
+static void show(const page *all, size_t count, const char *wanted, bool json) {
     size_t shown = 0;
     for (size_t i = 0; i < count; i++) {
         if (wanted && (strcmp(all[i].name, wanted) || (all[i].step && shown))) continue;
@@ -170,25 +213,63 @@ static size_t show(const page *all, size_t count, const char *wanted, bool json)
         }
         shown++;
     }
-    return shown;
+}
+
+// The page that is meant: by its name, by the name's letters and digits alone, or by another name of it; NULL: none.
+static const char *meant(const page *all, size_t count, const char *said) {
+    char wanted[64], plain[64];
+    for (size_t i = 0; i < count; i++)
+        if (!strcmp(all[i].name, said)) return said;
+    compress_plain_name(wanted, sizeof wanted, said);
+    for (size_t i = 0; wanted[0] && i < count; i++) {
+        compress_plain_name(plain, sizeof plain, all[i].name);
+        if (!strcmp(plain, wanted)) return all[i].name;
+    }
+    return compress_name_of(said);
+}
+
+// A name that is no page: a recipe's, a published method's that is not here, or a slip.
+static base_status refuse(const page *all, size_t count, const char *said, base_err *err) {
+    base_err ignored;
+    size_t recipes = 0, n = 0;
+    char shown[96], **shipped = script_recipe_names(&recipes, &ignored);
+    base_clean(shown, sizeof shown, said);
+    bool is_recipe = false;
+    for (size_t i = 0; i < recipes; i++) is_recipe = is_recipe || !strcmp(shipped[i], said);
+    const char *absent = compress_nearest_to(said);
+    const char **names = base_calloc(count + compress_name_count + 1, sizeof *names);
+    for (size_t i = 0; i < count; i++) names[n++] = all[i].name;
+    for (size_t i = 0; i < compress_name_count; i++) names[n++] = compress_names[i].said;
+    const char *near = base_nearest(said, names, n), *page = near ? meant(all, count, near) : NULL;
+    if (is_recipe)
+        base_fail_as(err, BASE_USAGE, "'%s' is a recipe and no method: `vise recipes %s` shows it", shown, shown);
+    else if (absent)
+        base_fail_as(err, BASE_USAGE, "'%s' is not built in; what comes nearest is '%s' (`vise methods %s`)", shown,
+                     absent, absent);
+    else if (near && page && strcmp(near, page))
+        base_fail_as(err, BASE_USAGE,
+                     "there is no method '%s', did you mean '%s' (here '%s')?; `vise methods` lists them", shown, near,
+                     page);
+    else
+        base_fail_as(err, BASE_USAGE, "there is no method '%s'%s%s%s; `vise methods` lists them", shown,
+                     near ? ", did you mean '" : "", near ? near : "", near ? "'?" : "");
+    free(names);
+    if (shipped) base_names_free(shipped, recipes);
+    return BASE_USAGE;
 }
 
 base_status cli_methods(const cli_options *o, base_err *err) {
     const char *wanted = o->arg_count ? o->args[0] : NULL;
     size_t count;
     page *all = collect(&count);
+    const char *name = wanted ? meant(all, count, wanted) : NULL;
     base_status status = BASE_OK;
     if (!wanted && !o->json)
         list_text(all, count);
-    else if (!show(all, count, wanted, o->json)) {
-        const char **names = base_calloc(count, sizeof *names);
-        for (size_t i = 0; i < count; i++) names[i] = all[i].name;
-        const char *near = base_nearest(wanted, names, count);
-        base_fail_as(err, BASE_USAGE, "there is no method '%s'%s%s%s; `vise methods` lists them", wanted,
-                     near ? ", did you mean '" : "", near ? near : "", near ? "'?" : "");
-        status = BASE_USAGE;
-        free(names);
-    }
+    else if (wanted && !name)
+        status = refuse(all, count, wanted, err);
+    else
+        show(all, count, name, o->json);
     free(all);
     return status;
 }

@@ -49,6 +49,18 @@ typedef struct compress_method {
 extern const compress_method compress_methods[];
 extern const size_t compress_method_count;
 
+// What papers and their code call a page of `vise methods` that has another name; absent ones: the page that comes
+// nearest to a published method that is not here. Both lists are written as people write them.
+typedef struct compress_name {
+    const char *said, *name;
+} compress_name;
+extern const compress_name compress_names[], compress_absent[];
+extern const size_t compress_name_count, compress_absent_count;
+// Letters and digits of a name alone, in lower case, and "sharp" for '#': names that differ in nothing else are one.
+void compress_plain_name(char *out, size_t size, const char *in);
+const char *compress_name_of(const char *said);    // the page that is meant by one of compress_names, or NULL
+const char *compress_nearest_to(const char *said); // the page nearest to one of compress_absent, or NULL
+
 typedef struct compress_step {
     const compress_step_kind *kind;
     base_value value[COMPRESS_MAX_ARG]; // in the order of kind->args

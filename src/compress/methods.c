@@ -477,6 +477,56 @@ const compress_method compress_methods[] = {
      "with the sign before as context. Codes without an order, and bytes, are coded bit by bit. Goes with\n"
      "quantize{solver=\"deepcabac\"}. code{coder=\"cabac\"}",
      "DeepCABAC (Wiedemann et al., IEEE JSTSP 2020, arXiv 1907.11900)", "no data; some 10 million codes a second"},
+    {"deepcabac", "quantize", "codes chosen for error and coded length together",
+     "Weight by weight in the order of the coder: of the nearest level, its neighbours and 0 the one with the least\n"
+     "weight (w - q)^2 + lambda bits, bits being what the adaptive coder would spend in its state after the choices "
+     "so\n"
+     "far. step: in root mean squares of the layer; feedback: errors move the weights of the row still to come, as "
+     "gptq.\n"
+     "quantize{solver=\"deepcabac\", bits=8, granularity=\"tensor\", step=0.5, lambda=0.1}, code{coder=\"cabac\"}",
+     "DeepCABAC (Wiedemann et al., IEEE JSTSP 2020, arXiv 1907.11900), sections 3.2 and 4; there weighted by the "
+     "Fisher "
+     "diagonal",
+     "calibration inputs for weights and feedback; out in (in + 4 estimates) operations"},
+    {"binary", "quantize", "signs with the mean magnitude of each group",
+     "w ~ a sign(w), a = mean |w|: the scale of least squares; solver=\"gptq\" carries the errors on.\n"
+     "quantize{dtype=\"binary\", group=64, solver=\"gptq\"}",
+     "XNOR-Net (Rastegari et al., ECCV 2016, arXiv 1603.05279), section 3.1", "no data (gptq: calibration inputs)"},
+    {"minifloat", "quantize", "floats of 2 to 8 bits, the split of exponent and mantissa free",
+     "dtype=\"eXmY\": X exponent and Y mantissa bits beside the sign, to the nearest, half to even. The scale of a "
+     "row\n"
+     "or group takes the place of the exponent's bias; scale=\"e8m0\" with range=\"mse\" searches a whole bias "
+     "instead.\n"
+     "Top codes: as OCP has them, or -inf, -nan, -all behind the name. quantize{dtype=\"e3m2\", range=\"mse\"}",
+     "Aggarwal et al., Post-Training Quantization with Low-precision Minifloats (arXiv 2311.12359); OCP 8-bit floating "
+     "point (2023)",
+     "no data; range=mse: 80 passes over the weights"},
+    {"afpq", "quantize", "a scale of its own for the negative weights of each group",
+     "Positive and negative weights each use the whole table of a float type. quantize{dtype=\"nf4\", group=64, "
+     "split=true}",
+     "AFPQ (Zhang et al., arXiv 2311.01792), section 3.2, scale per sign", "no data; one pass"},
+    {"nupes", "quantize", "even levels after a power function, its exponent searched",
+     "x -> sign(x) |x|^a, even levels, inverse; a from 0.25 to 1.25 by golden section on the squared error.\n"
+     "quantize{dtype=\"power\", bits=4}",
+     "NUPES (Yvinec et al., arXiv 2308.05600), the exponent; the authors also learn the rounding",
+     "no data; 16 passes over a sample"},
+    {"dorefa", "quantize", "even levels after tanh",
+     "w' = tanh(w) / max |tanh(w)|, even levels of 2^b - 1 steps, and back by the inverse, so that the levels stand "
+     "for\n"
+     "weights. quantize{dtype=\"tanh\", bits=4}",
+     "DoReFa-Net (Zhou et al., arXiv 1606.06160), equation 9, without its training", "no data; one pass"},
+    {"quantile", "quantize", "levels at the quantiles of each layer's weights",
+     "Every level is used equally often; the table is stored with the layer. quantize{dtype=\"quantile\", bits=4}",
+     "8-bit Optimizers (Dettmers et al., ICLR 2022, arXiv 2110.02861), section 2.2", "no data; a sort of a sample"},
+    {"dynamic-tree", "quantize", "codes whose leading zeros are the exponent",
+     "A sign, zeros that count powers of ten, a one, and the fraction in the bits that are left: fine around 0 and\n"
+     "around 1. quantize{dtype=\"dynamic\", bits=8}",
+     "8-bit Optimizers (Dettmers et al., ICLR 2022, arXiv 2110.02861), section 2.3", "no data; one pass"},
+    {"rank1", "quantize", "scales of rows and columns together",
+     "Weight [i, j] is divided by min(r_i, c_j), r and c the largest magnitudes of its row and column.\n"
+     "quantize{granularity=\"rank1\", bits=4}; the paper's levels for second moments: dtype=\"midrise\"",
+     "Memory Efficient Optimizers with 4-bit States (Li et al., NeurIPS 2023, arXiv 2309.01507), section 4.2",
+     "no data; one pass"},
     {"qmoe", "code", "ternary codes, row by row, as 16-bit words of a fixed dictionary",
      "65,536 words for the likeliest runs of up to 14 pairs at 88.5 % zeros; each row is cut into the longest words.\n"
      "Shorter than 1.6 bits a code from about 60 % zeros on. quantize{dtype=\"ternary\"}, code{coder=\"dictionary\"}",

@@ -172,7 +172,13 @@ static bool no_such_recipe(const char *path, base_err *err) {
     size_t count = 0;
     char **names = script_recipe_names(&count, &ignored);
     const char *near = names ? base_nearest(base_basename(path), (const char *const *)names, count) : NULL;
-    char clean[256];
+    char clean[256], wanted[64], plain[64];
+    const char *other = compress_name_of(path); // published names, and other spellings of a recipe's
+    compress_plain_name(wanted, sizeof wanted, path);
+    for (size_t i = 0; names && i < count; i++) {
+        compress_plain_name(plain, sizeof plain, names[i]);
+        if (strcmp(plain, wanted) == 0 || (other && strcmp(names[i], other) == 0)) near = names[i];
+    }
     base_clean(clean, sizeof clean, path);
     if (near)
         base_fail(err, "no recipe '%s': there is no such file, and no shipped recipe of that name; the nearest is '%s'",

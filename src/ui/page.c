@@ -220,12 +220,30 @@ static void topic_here(ui_app *app) {
     ui_page_clear(&found);
 }
 
+// A published name, or a method's own in another spelling; NULL: neither, or the name itself.
+static const char *page_meant(const char *said) {
+    char wanted[64], plain[64];
+    compress_plain_name(wanted, sizeof wanted, said);
+    for (size_t i = 0; wanted[0] && i < compress_method_count; i++) {
+        compress_plain_name(plain, sizeof plain, compress_methods[i].name);
+        if (!strcmp(plain, wanted) && strcmp(compress_methods[i].name, said)) return compress_methods[i].name;
+    }
+    const char *name = compress_name_of(said);
+    ui_page found = {.width = 80};
+    if (name) pages_in(&found, name, false, false);
+    bool here = found.count > 0;
+    ui_page_clear(&found);
+    return here ? name : NULL;
+}
+
 bool ui_method_open(ui_app *app, const char *name, base_err *err) {
     ui_page found = {.width = 80};
     if (name[0]) {
         pages_in(&found, name, false, false);
         bool known = found.count > 0;
         ui_page_clear(&found);
+        const char *meant = known ? NULL : page_meant(name);
+        if (meant) return ui_method_open(app, meant, err);
         if (!known) return base_fail(err, "there is no method \"%s\"; :method with Tab lists them", name);
         snprintf(app->topic, sizeof app->topic, "%s", name);
     } else {

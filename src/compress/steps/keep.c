@@ -31,7 +31,7 @@ const compress_step_kind step_keep = {
         "keep{} does nothing: the layer's own bytes are written. keep{dtype=...} rounds the target to a float type "
         "and stores it: the weight, or on a pruned layer its kept weights (float values there before are "
         "replaced), or, after quantize or lowrank, what they left over.",
-    .source = "-",
+    .source = "IEEE 754-2019 (f32, f16); bf16: the upper half of an f32, rounded to nearest even",
     .cost = "no data; one pass over the weights",
     .args = args,
     .arg_count = sizeof args / sizeof *args,

@@ -132,6 +132,10 @@ static void judge_step(compress_step *s, const char *pattern, compress_estimate 
             doubt(e, COMPRESS_ABOUT, pattern, "how much of each layer is pruned depends on samples");
         settle_positions(s, pattern, 1 - number_or(s, "sparsity", 0.5), e);
     }
+    if (strcmp(name, "outliers") == 0 && has_text(s, "criterion", "spqr")) {
+        doubt(e, COMPRESS_ABOUT, pattern, "how many weights are above the threshold depends on samples");
+        value_at(s, "fraction")->number = 0.01; // what the authors' threshold gives
+    }
     if (strcmp(name, "outliers") == 0) settle_positions(s, pattern, number_or(s, "fraction", 0), e);
     if (strcmp(name, "lowrank") == 0 && number_or(s, "energy", 0) > 0)
         doubt(e, COMPRESS_ABOUT, pattern, "the rank depends on the energy that samples give");

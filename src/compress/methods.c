@@ -318,7 +318,8 @@ const compress_method compress_methods[] = {
      "GQSA (Zeng et al., arXiv 2412.17560), with updates of the layers in place of its block-wise training",
      "calibration inputs; inputs^3 + outputs inputs^2 operations a layer"},
     {"squeezellm", "codebook", "sensitivity-weighted codebooks, and the most sensitive weights by themselves",
-     "outliers{criterion=\"fisher\", fraction=0.0005} and outliers{criterion=\"magnitude\", fraction=0.0045}, then\n"
+     "outliers{criterion=\"fisher\", fraction=0.0005} (the largest F_i) and outliers{criterion=\"magnitude\",\n"
+     "fraction=0.0045}, then\n"
      "codebook{bits=3, weight=\"fisher\"}: each row's book minimises sum F_i (w_i - book[code_i])^2, F_i the sum of "
      "the\n"
      "squared gradients of the loss. Books here are the exact optimum of each row.",
@@ -331,8 +332,11 @@ const compress_method compress_methods[] = {
      "The R Journal 3/2, 2011",
      "no data; a sort and Lloyd's turns, or 2^bits n log n operations (exact)"},
     {"spqr", "outliers", "outliers kept apart, the rest in small groups by gptq",
-     "W ~ sparse + Q(W - sparse): the weights with the largest w^2 / [H^-1]_ii stay floats.\n"
-     "rule(\".*\", outliers{criterion=\"obs\", fraction=0.01}, quantize{solver=\"gptq\", bits=3, group=16})",
+     "W ~ sparse + Q(W - sparse): weights stay floats whose squared error over U_cc^2 in a sweep as gptq's is above\n"
+     "threshold (0.2) times the mean of var(w_:c) / U_cc^2, H^-1 = U^T U; a group's grid is fitted without those that\n"
+     "cost it more than that. criterion=\"obs\" takes a fraction by w^2 / [H^-1]_ii instead.\n"
+     "rule(\".*\", outliers{criterion=\"spqr\", bits=3, group=16}, quantize{solver=\"gptq\", bits=3, group=16, "
+     "sym=false})",
      "SpQR (Dettmers et al., ICLR 2024, arXiv 2306.03078), with scales as floats",
      "calibration inputs; as gptq, twice"},
     {"residual-vq", "vq", "several books of vectors, each for what those before it left over",

@@ -240,16 +240,16 @@ static base_status refuse(const page *all, size_t count, const char *said, base_
     const char **names = base_calloc(count + compress_name_count + 1, sizeof *names);
     for (size_t i = 0; i < count; i++) names[n++] = all[i].name;
     for (size_t i = 0; i < compress_name_count; i++) names[n++] = compress_names[i].said;
-    const char *near = base_nearest(said, names, n), *page = near ? meant(all, count, near) : NULL;
+    const char *near = base_nearest(said, names, n), *leads = near ? meant(all, count, near) : NULL;
     if (is_recipe)
         base_fail_as(err, BASE_USAGE, "'%s' is a recipe and no method: `vise recipes %s` shows it", shown, shown);
     else if (absent)
         base_fail_as(err, BASE_USAGE, "'%s' is not built in; what comes nearest is '%s' (`vise methods %s`)", shown,
                      absent, absent);
-    else if (near && page && strcmp(near, page))
+    else if (near && leads && strcmp(near, leads))
         base_fail_as(err, BASE_USAGE,
                      "there is no method '%s', did you mean '%s' (here '%s')?; `vise methods` lists them", shown, near,
-                     page);
+                     leads);
     else
         base_fail_as(err, BASE_USAGE, "there is no method '%s'%s%s%s; `vise methods` lists them", shown,
                      near ? ", did you mean '" : "", near ? near : "", near ? "'?" : "");

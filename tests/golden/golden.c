@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int passed, failed;
+static int passed, failed, skipped;
 
 void golden_verdict(const golden_file *f, const char *variant, double equal, double ratio, bool pass, const char *why) {
     char codes[24] = "-", error[24] = "-";
@@ -18,6 +18,11 @@ void golden_verdict(const golden_file *f, const char *variant, double equal, dou
         passed++;
     else
         failed++;
+}
+
+void golden_skip(const golden_file *f, const char *variant, const char *why) {
+    printf("skip %-36s %-28s %s\n", f->name, variant ? variant : "-", why);
+    skipped++;
 }
 
 static int by_name(const void *a, const void *b) {
@@ -185,6 +190,8 @@ int main(int argc, char **argv) {
     }
     for (size_t i = 0; i < count; i++) run_file(argv[1], entries[i]);
     base_names_free(entries, count);
-    printf("%d passed, %d failed\n", passed, failed);
+    printf("%d passed, %d failed", passed, failed);
+    if (skipped) printf(", %d skipped", skipped);
+    printf("\n");
     return failed || !passed ? BASE_FAILED : BASE_OK;
 }

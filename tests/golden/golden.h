@@ -28,6 +28,9 @@ extern const size_t golden_kind_count;
 // over the reference's, NaN where not compared. `why` may be NULL.
 void golden_verdict(const golden_file *f, const char *variant, double equal, double ratio, bool pass, const char *why);
 
+// A line for a variant that cannot be checked, counted apart: its options are neither in its name nor in its arrays.
+void golden_skip(const golden_file *f, const char *variant, const char *why);
+
 // Variants that have an array of this name, sorted: "code" finds "b4_sym_mm_gall" of "b4_sym_mm_gall.code". Caller
 // frees with base_names_free.
 char **golden_variants(const golden_file *f, const char *array, size_t *count);

@@ -31,8 +31,9 @@ static void fit_range(const hqq_work *k, int64_t g) {
         low = x[i] < low ? x[i] : low;
         high = x[i] > high ? x[i] : high;
     }
-    float inverse = k->top / (high - low);
-    if (!(inverse < 2e4f)) inverse = 2e4f; // the authors' guard for half precision; also constant groups
+    // The authors' guards for half precision: a range of at most 1e-4 (a constant group) counts as one constant.
+    float inverse = high - low <= 1e-4f ? 1 : k->top / (high - low);
+    if (!(inverse < 2e4f)) inverse = 2e4f;
     k->inverse[g] = inverse;
     k->zeros[g] = -low * inverse;
 }
@@ -57,7 +58,7 @@ static double turn(const hqq_work *k, int64_t g) {
 }
 
 static bool improve(const hqq_work *k, const hqq_options *o, double *part, base_job *job, base_err *err) {
-    double best = 1e4;
+    double best = INFINITY;
     for (int64_t it = 0; it < o->iterations; it++) {
         if (!base_go_on(job, err)) return false;
 #ifdef _OPENMP

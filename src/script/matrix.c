@@ -3,12 +3,14 @@
 
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
 
 // Live values of one Lua state, and those made since garbage was last collected: Lua sees only the small handles.
 enum { COLLECT_BYTES = 64 << 20 };
-static const size_t limit_bytes = (size_t)8 << 30;
+// The most that all matrices of a recipe may hold, and no more than half of what the machine has.
+static const size_t most_bytes = (size_t)8 << 30;
 typedef struct tally {
-    size_t live, fresh;
+    size_t live, fresh, limit;
 } tally;
 static const char tally_key[] = "vise.matrix.tally";
 
@@ -28,9 +30,10 @@ script_matrix *matrix_new(lua_State *L, const char *what, int64_t rows, int64_t 
         lua_gc(L, LUA_GCCOLLECT);
         t->fresh = 0;
     }
-    if (bytes > limit_bytes - t->live)
-        script_error(L, "%s: a matrix of %lld x %lld would be too much; all matrices together may take %zu bytes", what,
-                     (long long)rows, (long long)cols, limit_bytes);
+    char size[24];
+    if (bytes > t->limit - t->live)
+        script_error(L, "%s: a matrix of %lld x %lld would be too much; all matrices together may take %s", what,
+                     (long long)rows, (long long)cols, base_bytes_text(size, (double)t->limit));
     script_matrix *m = lua_newuserdatauv(L, sizeof *m, 0);
     *m = (script_matrix){rows, cols, NULL};
     luaL_setmetatable(L, SCRIPT_MATRIX);
@@ -373,7 +376,10 @@ static void add_functions(lua_State *L, const matrix_function *list, bool operat
 int script_open_matrix(lua_State *L) {
     static const matrix_function *const methods[] = {matrix_parts, matrix_math, matrix_algebra};
     tally *t = lua_newuserdatauv(L, sizeof *t, 0);
-    *t = (tally){0, 0};
+    *t = (tally){0, 0, most_bytes};
+    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    if (pages > 0 && page > 0 && (size_t)pages / 2 < t->limit / (size_t)page)
+        t->limit = (size_t)pages / 2 * (size_t)page;
     lua_setfield(L, LUA_REGISTRYINDEX, tally_key);
     luaL_newmetatable(L, SCRIPT_MATRIX);
     lua_newtable(L);

@@ -258,6 +258,7 @@ static int run_step(lua_State *L) {
     call *c = lua_touserdata(L, 1);
     const char *name = c->own->name;
     lua_rawgeti(L, LUA_REGISTRYINDEX, c->own->function);
+    script_begins(L);
     script_matrix *w = matrix_new(L, name, c->t->rows, c->t->cols);
     for (int64_t i = 0; i < w->rows * w->cols; i++) w->data[i] = c->t->mask && !c->t->mask[i] ? 0 : c->t->w[i];
     push_context(L, c->t);
@@ -290,6 +291,9 @@ static bool make_terms(void *context, const compress_target *t, compress_term **
         lua_pushcfunction(L, run_step);
         lua_pushlightuserdata(L, &c);
         ok = script_pcall(L, 1, 0, recipe_seconds, err);
+        char what[160];
+        snprintf(what, sizeof what, "layer %.80s, step %s: ", t->layer, own->name);
+        if (!ok) script_stop_in(L, what);
     } else {
         base_fail(err, "too many nested calls");
     }

@@ -105,6 +105,21 @@ void script_stop(lua_State *L, base_status status, const char *text) {
     base_bug(__FILE__, __LINE__, "an error that returns");
 }
 
+void script_stop_in(lua_State *L, const char *what) {
+    script_box *box = script_box_of(L);
+    if (!box->stopped || box->stop.status == BASE_CANCELLED) return;
+    base_wrap(&box->stop, "%s", what);
+}
+
+void script_begins(lua_State *L) {
+    script_box *box = script_box_of(L);
+    lua_Debug ar;
+    lua_pushvalue(L, -1);
+    if (!lua_getinfo(L, ">S", &ar) || ar.linedefined <= 0) return;
+    box->seen_line = ar.linedefined;
+    box->seen_chunk = script_box_chunk(box, ar.short_src);
+}
+
 static int box_panic(lua_State *L) {
     (void)L;
     base_bug(__FILE__, __LINE__, "Lua error outside a protected call");

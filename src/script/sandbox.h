@@ -49,6 +49,12 @@ void script_set_context(lua_State *L, void *context); // what the state's own fu
 void *script_context(lua_State *L);
 // Give up now with this status, as the cancel flag does: no pcall in the script can go on. Raises.
 _Noreturn void script_stop(lua_State *L, base_status status, const char *text);
+// After a call failed because it ran too long: what was called, before the sentence that says so ("layer conv1: ").
+// Nothing where it failed for another reason.
+void script_stop_in(lua_State *L, const char *what);
+// The function on top of the stack is about to be called: where it begins is what a message names that cannot know
+// better, such as that of memory at its end.
+void script_begins(lua_State *L);
 
 // Private to the sandbox's own files.
 typedef struct script_chunk {

@@ -279,7 +279,10 @@ static void test_step_errors(void **state) {
          "needs calibration data"},
         {"local s = step{ name = 'x', apply = function(w, ctx) while true do end end }\n"
          "pcall(compress, net, { rule('.*', s) })",
-         "an endless loop?"},
+         ":3: layer fc1, step x: the recipe ran 10 s of Lua without doing any work and was stopped (an endless loop?)"},
+        {"local s = step{ name = 'x', apply = function(w, ctx)\nreturn string.rep('x', 1e9) end }\n"
+         "compress(net, { rule('.*', s) })",
+         ":3: the recipe needs more than"},
     };
     for (size_t i = 0; i < sizeof makes / sizeof *makes; i++) {
         char *text = base_sprintf("%slocal net = model('%s')\n%s\n", HEADER, tiny_model(), makes[i][0]);

@@ -46,7 +46,8 @@ const compress_method compress_methods[] = {
      "scale=           f16 bf16 f32; e8m0 a power of two; e4m3 times one float; double: 8-bit codes around the mean, "
      "a\n"
      "                 float each 256 (QLoRA); super: 6-bit codes, an f16 each 16 (k-quants)\n"
-     "All take every granularity and the solvers that need no even levels. quantize{dtype=\"nf4\", group=64}",
+     "All but ggml's take every granularity, range search, form of scales and solver, except hqq and bpdq, which have\n"
+     "grids of their own, and deepcabac, which counts in whole steps. quantize{dtype=\"nf4\", solver=\"adaround\"}",
      "QLoRA (arXiv 2305.14314); OCP Microscaling Formats MX 1.0 (2023); OCP 8-bit floating point (2023); AFPQ (arXiv "
      "2311.01792); NUPES (arXiv 2308.05600); DoReFa-Net (arXiv 1606.06160); NF4 Isn't Information Theoretically "
      "Optimal "

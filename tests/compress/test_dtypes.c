@@ -270,7 +270,7 @@ static void contradictions(void **state) {
         {{{"dtype", "mxfp4"}, {"scale", "f16"}}, "scales of its own"},
         {{{"dtype", "nvfp4"}, {"granularity", "tensor"}}, "contradicts"},
         {{{"dtype", "int"}, {"split", "1"}}, "split needs"},
-        {{{"dtype", "int"}, {"sym", "0"}, {"scale", "e8m0"}}, "symmetric grids"},
+        {{{"dtype", "nf4"}, {"solver", "deepcabac"}}, "levels of its own"},
         {{{"dtype", "ternary"}, {"sym", "0"}}, "symmetric"},
         {{{"dtype", "q4_K"}, {"group", "64"}}, "group does not go with it"},
         {{{"dtype", "q4_K"}, {"solver", "gptq"}}, "search of its own"},

@@ -6,18 +6,21 @@
 // - zero - (w + v) / s there and code - zero beyond the ends. Unlike rounding down or up only, a weight may move by any
 // number of steps. v moves in units of the step, its rate falls to 0. The authors draw batches of inputs; here the
 // whole calibration set enters through H. The bias they learn beside is what correct_bias computes exactly, and their
-// batch-norm tuning is reestimate_norms.
+// batch-norm tuning is reestimate_norms. On levels that are not even (tables, signs, ternary) the step of a weight is
+// the distance of the two levels around it.
 #include "compress/solvers/learn.h"
+#include "compress/solvers/levels.h"
 
 #include <math.h>
 #include <string.h>
 
 typedef struct ada_quant {
     learn_tile *t;
-    float *w;              // [rows x cols] w + v
-    float *m1, *m2;        // Adam's moments of v
-    float *step, *s1, *s2; // [rows x per_row] step before it is rounded to its stored form, and its moments
-    float rate;            // of v, in steps; s moves by a tenth of it, relative
+    float *w;                 // [rows x cols] w + v
+    float *m1, *m2;           // Adam's moments of v
+    float *step, *s1, *s2;    // [rows x per_row] step before it is rounded to its stored form, and its moments
+    float rate;               // of v, in steps; s moves by a tenth of it, relative
+    const level_list *levels; // NULL: an even grid
 } ada_quant;
 
 static int64_t room_per_row(const solver_problem *p) {
@@ -40,12 +43,28 @@ static void open_work(ada_quant *k) {
     memset(k->s1, 0, (size_t)(2 * m) * sizeof *k->s1);
 }
 
+// Scales of negative levels keep their ratio to those of positive ones.
+static void set_scales(const ada_quant *k) {
+    learn_tile *t = k->t;
+    const grid_spec *g = &t->p->grid;
+    for (int64_t i = 0; i < t->rows * t->per_row && !t->fixed; i++) {
+        float before = t->scales[i];
+        t->scales[i] = learn_stored_scale(g, k->step[i]);
+        if (g->split && before > 0) t->zeros[i] = learn_stored_scale(g, t->zeros[i] * (t->scales[i] / before));
+    }
+}
+
 static void set_codes(const ada_quant *k) {
     learn_tile *t = k->t;
     int64_t cols = t->p->cols;
     float top = (float)grid_max_code(&t->p->grid);
-    for (int64_t i = 0; i < t->rows * t->per_row && !t->fixed; i++)
-        t->scales[i] = learn_stored_scale(&t->p->grid, k->step[i]);
+    set_scales(k);
+    for (int64_t at = 0; k->levels && at < t->rows * cols; at++) {
+        int64_t s = at / cols * t->per_row + at % cols / t->length;
+        float u = levels_unit(k->levels, (grid_param){t->scales[s], t->zeros[s]}, k->w[at]);
+        t->codes[at] = k->levels->code[levels_nearest(k->levels, u)];
+    }
+    if (k->levels) return;
     for (int64_t r = 0; r < t->rows; r++)
         for (int64_t c = 0; c < cols; c++) {
             int64_t at = r * cols + c, s = r * t->per_row + c / t->length;
@@ -61,9 +80,36 @@ static float adam(float gradient, float *m1, float *m2, float rate) {
     return rate * *m1 / (sqrtf(*m2) + 1e-20f);
 }
 
+static void step_levels(const ada_quant *k, float rate) {
+    learn_tile *t = k->t;
+    const solver_problem *p = t->p;
+    const level_list *l = k->levels;
+    for (int64_t r = 0; r < t->rows; r++)
+        for (int64_t g = 0; g < t->per_row; g++) {
+            int64_t s = r * t->per_row + g, from = g * t->length;
+            int64_t end = p->cols - from < t->length ? p->cols : from + t->length;
+            grid_param q = {t->scales[s], t->zeros[s]};
+            double by_scale = 0;
+            for (int64_t c = from; c < end; c++) {
+                int64_t at = r * p->cols + c;
+                if (!learn_kept(t, r, c)) continue;
+                float u = levels_unit(l, q, k->w[at]), gap = levels_gap(l, u), scale = levels_scale(l, q, k->w[at]);
+                float level = l->level[l->place[t->codes[at]]];
+                bool inside = u >= l->level[0] - gap / 2 && u <= l->level[l->count - 1] + gap / 2;
+                by_scale += (double)t->dh[at] * (double)(level - (inside ? u : 0));
+                if (inside) k->w[at] -= scale * gap * adam(2 * t->dh[at], k->m1 + at, k->m2 + at, rate);
+            }
+            if (!t->fixed) k->step[s] -= k->step[s] * adam(2 * (float)by_scale, k->s1 + s, k->s2 + s, 0.1f * rate);
+        }
+}
+
 static void step(const ada_quant *k, float rate) {
     learn_tile *t = k->t;
     const solver_problem *p = t->p;
+    if (k->levels) {
+        step_levels(k, rate);
+        return;
+    }
     float top = (float)grid_max_code(&p->grid);
     for (int64_t r = 0; r < t->rows; r++)
         for (int64_t g = 0; g < t->per_row; g++) {
@@ -87,7 +133,8 @@ static void step(const ada_quant *k, float rate) {
 static bool learn(learn_tile *t, void *own, base_err *err) {
     int64_t iterations = *(const int64_t *)own;
     double first = learn_rate(t->p, 0.02);
-    ada_quant k = {.t = t};
+    level_list levels;
+    ada_quant k = {.t = t, .levels = levels_of(&t->p->grid, &levels) ? &levels : NULL};
     open_work(&k);
     for (int64_t i = 0; i < iterations; i++) {
         if (!base_go_on(t->p->job, err)) return false;
@@ -104,8 +151,6 @@ static bool learn(learn_tile *t, void *own, base_err *err) {
 
 static bool solve(solver_problem *p, base_err *err) {
     static const learn_method method = {.name = "adaquant", .room_per_row = room_per_row, .learn = learn};
-    if (p->grid.scheme != UNIFORM_SYM && p->grid.scheme != UNIFORM_ASYM)
-        return base_fail(err, "%s: adaquant learns the step of an integer grid; this one has none", p->layer);
     int64_t iterations = learn_iterations(p, 500);
     return learn_solve(p, &method, &iterations, err);
 }
@@ -116,10 +161,11 @@ const compress_solver solver_adaquant = {
     .about =
         "Codes round((w + v) / s) + z: v and the step s follow the gradient of tr((Q-W) H (Q-W)^T) by Adam, rounding\n"
         "taken as the identity; 500 steps, rate 0.02 s falling to 0. The best of each row is kept. The authors' bias\n"
-        "and batch-norm tuning are correct_bias and reestimate_norms. quantize{solver=\"adaquant\", bits=3}",
+        "and batch-norm tuning are correct_bias and reestimate_norms. Levels that are not even: the step of a weight "
+        "is\n"
+        "the distance of the two around it. quantize{solver=\"adaquant\", bits=3}",
     .source = "AdaQuant (Hubara et al., Improving Post Training Neural Quantization, arXiv 2006.10518)",
     .cost = "calibration inputs; iterations outputs inputs^2 operations a layer",
     .needs = COMPRESS_NEEDS_GRAM,
-    .even_only = true,
     .solve = solve,
 };

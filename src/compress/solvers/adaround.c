@@ -5,8 +5,10 @@
 //     tr(D H D^T) + weight * sum(1 - |2 h(V) - 1|^b),   D = Q(V) - W,
 // with Adam, the exponent b falling from 20 to 2 after a warm-up without the regulariser, as in the authors' and
 // BRECQ's code. Those draw batches of inputs; here the whole calibration set enters through H, so a step has no noise
-// and fewer are needed. A last pass flips single roundings while that lowers the true error.
+// and fewer are needed. A last pass flips single roundings while that lowers the true error. On levels that are not
+// even (tables, signs, ternary) down and up are the two levels around a weight.
 #include "compress/solvers/adaround.h"
+#include "compress/solvers/levels.h"
 
 #include <math.h>
 #include <string.h>
@@ -18,15 +20,22 @@ enum { ROW_CHUNK = 4, FLIP_PASSES = 20, WORTH_THREADS = 1 << 14 };
 typedef struct ada_work {
     const solver_problem *p;
     const adaround_options *o;
-    int64_t length, per_row; // columns that share a scale; scales a row (0: one in all)
-    float *v, *m1, *m2;      // [rows x cols] variables and Adam's moments
-    float *d, *dh;           // [rows x cols] D, and D H
-    float *base;             // [rows x cols] floor(w/s) as a code, clamped
+    int64_t length, per_row;  // columns that share a scale; scales a row (0: one in all)
+    float *v, *m1, *m2;       // [rows x cols] variables and Adam's moments
+    float *d, *dh;            // [rows x cols] D, and D H
+    float *base;              // [rows x cols] floor(w/s) as a code, clamped; of uneven levels their place in `levels`
+    const level_list *levels; // NULL: an even grid
+    float *low, *gap;         // [rows x cols] of uneven levels: the value below, and the distance of that above
 } ada_work;
 
 static grid_param param_of(const ada_work *k, int64_t row, int64_t col) {
     int64_t at = k->per_row ? row * k->per_row + col / k->length : 0;
     return (grid_param){k->p->scales[at], k->p->zeros[at]};
+}
+
+// What rounding up instead of down adds.
+static float step_of(const ada_work *k, int64_t at) {
+    return k->levels ? k->gap[at] : param_of(k, at / k->p->cols, at % k->p->cols).scale;
 }
 
 static float stretch(float v) {
@@ -38,9 +47,31 @@ static bool is_kept(const solver_problem *p, int64_t at) {
     return !p->mask || p->mask[at];
 }
 
-// Codes floor(w/s) and V with h(V) = the fraction that is left.
+// V with h(V) = the fraction that is left.
+static float start_of(float rest) {
+    rest = rest < 0.001f ? 0.001f : rest > 0.999f ? 0.999f : rest;
+    return -logf((ZETA - GAMMA) / (rest - GAMMA) - 1);
+}
+
+static void begin_levels(const ada_work *k) {
+    const solver_problem *p = k->p;
+    const level_list *l = k->levels;
+    for (int64_t at = 0; at < p->rows * p->cols; at++) {
+        grid_param g = param_of(k, at / p->cols, at % p->cols);
+        int below = levels_below(l, levels_unit(l, g, p->r[at]));
+        k->base[at] = (float)below;
+        k->low[at] = levels_value(l, g, below);
+        k->gap[at] = levels_value(l, g, below + 1) - k->low[at];
+        k->v[at] = start_of(k->gap[at] > 0 ? (p->r[at] - k->low[at]) / k->gap[at] : 0);
+    }
+}
+
 static void begin(const ada_work *k) {
     const solver_problem *p = k->p;
+    if (k->levels) {
+        begin_levels(k);
+        return;
+    }
     float top = (float)grid_max_code(&p->grid);
     for (int64_t r = 0; r < p->rows; r++)
         for (int64_t c = 0; c < p->cols; c++) {
@@ -48,10 +79,8 @@ static void begin(const ada_work *k) {
             grid_param g = param_of(k, r, c);
             float t = g.scale > 0 ? p->r[at] / g.scale + g.zero : g.zero, down = floorf(t);
             down = down < 0 ? 0 : down > top - 1 ? top - 1 : down;
-            float rest = t - down;
-            rest = rest < 0.001f ? 0.001f : rest > 0.999f ? 0.999f : rest;
             k->base[at] = down;
-            k->v[at] = -logf((ZETA - GAMMA) / (rest - GAMMA) - 1);
+            k->v[at] = start_of(t - down);
         }
 }
 
@@ -62,8 +91,9 @@ static void differences(const ada_work *k, int64_t from, int64_t to) {
         for (int64_t c = 0; c < p->cols; c++) {
             int64_t at = r * p->cols + c;
             grid_param g = param_of(k, r, c);
-            float q = is_kept(p, at) ? g.scale * (k->base[at] + stretch(k->v[at]) - g.zero) : 0;
-            k->d[at] = q - p->r[at];
+            float h = stretch(k->v[at]);
+            float q = k->levels ? k->low[at] + h * k->gap[at] : g.scale * (k->base[at] + h - g.zero);
+            k->d[at] = (is_kept(p, at) ? q : 0) - p->r[at];
         }
 }
 
@@ -72,10 +102,10 @@ static void update(const ada_work *k, int64_t from, int64_t to, float b, float r
     const solver_problem *p = k->p;
     for (int64_t at = from * p->cols; at < to * p->cols; at++) {
         if (!is_kept(p, at)) continue;
-        grid_param g = param_of(k, at / p->cols, at % p->cols);
+        float step = step_of(k, at);
         float sigma = 1 / (1 + expf(-k->v[at])), h = (ZETA - GAMMA) * sigma + GAMMA, slope = 0;
         if (h > 0 && h < 1) slope = (ZETA - GAMMA) * sigma * (1 - sigma);
-        float gradient = 2 * k->dh[at] * g.scale * slope;
+        float gradient = 2 * k->dh[at] * step * slope;
         if (b > 0 && slope > 0) {
             float u = 2 * h - 1, size = fabsf(u);
             gradient -= (float)k->o->weight * b * 2 * copysignf(powf(size, b - 1), u) * slope;
@@ -121,6 +151,11 @@ static bool learn(const ada_work *k, base_err *err) {
     return true;
 }
 
+static grid_code code_of(const ada_work *k, int64_t at, bool up) {
+    int place = (int)k->base[at] + up;
+    return k->levels ? k->levels->code[place] : (grid_code)place;
+}
+
 // Flip single roundings of one row while the error falls: the change of flipping by e is 2 e (D H)_c + e^2 H_cc.
 static void flip_row(const ada_work *k, int64_t row) {
     const solver_problem *p = k->p;
@@ -130,11 +165,12 @@ static void flip_row(const ada_work *k, int64_t row) {
         bool changed = false;
         for (int64_t c = 0; c < n; c++) {
             int64_t at = row * n + c;
-            float low = k->base[at], e = param_of(k, row, c).scale;
+            float e = step_of(k, at);
             if (!is_kept(p, at)) continue;
-            if ((float)p->codes[at] > low) e = -e;
+            bool up = p->codes[at] != code_of(k, at, false);
+            if (up) e = -e;
             if (2 * e * dh[c] + e * e * p->h[c * n + c] >= -1e-12f) continue;
-            p->codes[at] = (grid_code)((float)p->codes[at] > low ? low : low + 1);
+            p->codes[at] = code_of(k, at, !up);
             for (int64_t i = 0; i < n; i++) dh[i] += e * p->h[c * n + i];
             changed = true;
         }
@@ -146,7 +182,7 @@ static void finish(const ada_work *k) {
     const solver_problem *p = k->p;
     for (int64_t at = 0; at < p->rows * p->cols; at++) {
         grid_param g = param_of(k, at / p->cols, at % p->cols);
-        p->codes[at] = (grid_code)(k->base[at] + (stretch(k->v[at]) >= 0.5f ? 1 : 0));
+        p->codes[at] = code_of(k, at, stretch(k->v[at]) >= 0.5f);
         k->d[at] = (is_kept(p, at) ? grid_value(&p->grid, g, p->codes[at]) : 0) - p->r[at];
     }
     gradient_product(k);
@@ -157,12 +193,12 @@ static void finish(const ada_work *k) {
 }
 
 bool adaround_solve(solver_problem *p, const adaround_options *o, base_err *err) {
-    if (p->grid.scheme != UNIFORM_SYM && p->grid.scheme != UNIFORM_ASYM)
-        return base_fail(err, "%s: adaround rounds down or up on an even grid; this one has no steps", p->layer);
+    level_list levels;
     size_t n = (size_t)(p->rows * p->cols);
     ada_work k = {.p = p, .o = o, .length = p->grid.group > 0 ? p->grid.group : p->cols};
     k.per_row = uniform_groups_per_row(p->cols, p->grid.group);
-    float *room = base_big_alloc(6 * n, sizeof *room, "adaround's variables", err);
+    k.levels = levels_of(&p->grid, &levels) ? &levels : NULL;
+    float *room = base_big_alloc((k.levels ? 8 : 6) * n, sizeof *room, "adaround's variables", err);
     if (!room) return false;
     k.v = room;
     k.m1 = room + n;
@@ -170,6 +206,8 @@ bool adaround_solve(solver_problem *p, const adaround_options *o, base_err *err)
     k.d = room + 3 * n;
     k.dh = room + 4 * n;
     k.base = room + 5 * n;
+    k.low = k.levels ? room + 6 * n : NULL;
+    k.gap = k.levels ? room + 7 * n : NULL;
     begin(&k);
     bool ok = learn(&k, err);
     if (ok) finish(&k);
@@ -209,11 +247,11 @@ const compress_solver solver_adaround = {
              "|2h - 1|^b)\n"
              "by Adam on the whole calibration set, b falling from 20 to 2 after a fifth of the steps; single "
              "roundings are\n"
-             "then flipped while the error falls. The grid is that of rounding to nearest (range=mse suits it best).\n"
+             "then flipped while the error falls. Of levels that are not even the two around each weight. The grid is "
+             "that of rounding to nearest (range=mse suits it best).\n"
              "quantize{solver=\"adaround\", bits=3, sym=false, range=\"mse\"}",
     .source = "AdaRound (Nagel et al., ICML 2020, arXiv 2004.10568); options as in BRECQ (Li et al., ICLR 2021)",
     .cost = "calibration inputs; iterations * outputs * inputs^2 operations a layer",
     .needs = COMPRESS_NEEDS_GRAM,
-    .even_only = true,
     .solve = solve,
 };

@@ -5,7 +5,8 @@
 // i/20, at least 1e-4, over sqrt(max s min s); the ratio of least output error of Q(W s)/s wins. The quantiser's range
 // is max - min of a group whether or not it holds 0, and the zero point is clamped to the codes. The output errors
 // are d^T H d on the inputs' second moment. Scales and zero points are computed in float32 in the authors' order,
-// because min/scale is often exactly a half and its rounding decides the zero point.
+// because min/scale is often exactly a half and its rounding decides the zero point. Grids of other types (tables,
+// signs, ternary), and those whose scales are bytes, are fitted to the clipped weights as they are without clipping.
 #include "compress/solvers/awq.h"
 
 #include <math.h>
@@ -54,12 +55,12 @@ static grid_param fit(const grid_spec *g, const run *r) {
     return p;
 }
 
-static uint8_t encode(const grid_spec *g, grid_param p, float x) {
+static grid_code encode(const grid_spec *g, grid_param p, float x) {
     float top = (float)grid_max_code(g), code = p.scale > 0 ? rintf(x / p.scale) + p.zero : p.zero;
-    return (uint8_t)(code < 0 ? 0 : code > top ? top : code);
+    return (grid_code)(code < 0 ? 0 : code > top ? top : code);
 }
 
-static float decode(grid_param p, uint8_t code) {
+static float decode(grid_param p, grid_code code) {
     return ((float)code - p.zero) * p.scale;
 }
 
@@ -147,6 +148,8 @@ typedef struct clip {
     float *most, *best;           // [rows] largest |w|, and the threshold taken
     double *error, *least;        // [rows]
     float *d, *dh;                // [rows x count]
+    bool integers;                // the authors' quantiser, else the grid as it is
+    float *kept;                  // [count]
 } clip;
 
 static run row_run(const clip *k, int64_t r, float most) {
@@ -154,14 +157,36 @@ static run row_run(const clip *k, int64_t r, float most) {
     return (run){k->p->r + first, k->p->mask ? k->p->mask + first : NULL, k->count, most};
 }
 
-static void try_threshold(clip *k, int step) {
-    const grid_spec *g = &k->p->grid;
+static bool fit_clipped(const clip *k, const run *one, grid_param *q, base_err *err) {
+    int64_t n = 0;
+    if (k->integers) {
+        *q = fit(&k->p->grid, one);
+        return true;
+    }
+    for (int64_t i = 0; i < one->count; i++)
+        if (!one->mask || one->mask[i]) k->kept[n++] = clipped(one, i);
+    return grid_fit(&k->p->grid, k->kept, n, k->p->job, q, err);
+}
+
+static grid_code encode_clipped(const clip *k, const run *one, grid_param q, int64_t i) {
+    float x = clipped(one, i);
+    grid_code code;
+    if (k->integers) return encode(&k->p->grid, q, x);
+    grid_encode(&k->p->grid, q, &x, 1, &code);
+    return code;
+}
+
+static bool try_threshold(clip *k, int step, base_err *err) {
     for (int64_t r = 0; r < k->rows; r++) {
         run one = row_run(k, r, k->most[r] * (float)(1 - step / (double)CLIP_GRID));
-        grid_param q = fit(g, &one);
+        grid_param q = {0, 0};
         float *d = k->d + r * k->count;
-        for (int64_t i = 0; i < k->count; i++)
-            d[i] = one.mask && !one.mask[i] ? 0 : one.x[i] - decode(q, encode(g, q, clipped(&one, i)));
+        if (!fit_clipped(k, &one, &q, err)) return false;
+        for (int64_t i = 0; i < k->count; i++) {
+            grid_code code = encode_clipped(k, &one, q, i);
+            float value = k->integers ? decode(q, code) : grid_value(&k->p->grid, q, code);
+            d[i] = one.mask && !one.mask[i] ? 0 : one.x[i] - value;
+        }
     }
     row_errors(k->d, k->h + k->at * k->p->cols + k->at, k->p->cols, k->rows, k->count, k->dh, k->error);
     for (int64_t r = 0; r < k->rows; r++)
@@ -169,6 +194,7 @@ static void try_threshold(clip *k, int step) {
             k->least[r] = k->error[r];
             k->best[r] = k->most[r] * (float)(1 - step / (double)CLIP_GRID);
         }
+    return true;
 }
 
 static bool clip_group(clip *k, float *most, base_err *err) {
@@ -182,33 +208,37 @@ static bool clip_group(clip *k, float *most, base_err *err) {
         k->least[r] = INFINITY;
     }
     for (int step = 0; step < CLIP_STEPS; step++) {
-        if (!base_go_on(p->job, err)) return false;
-        try_threshold(k, step);
+        if (!base_go_on(p->job, err) || !try_threshold(k, step, err)) return false;
     }
     for (int64_t r = 0; r < k->rows; r++) {
         int64_t slot = (k->row + r) * k->per_row + k->index, first = (k->row + r) * p->cols + k->at;
         run one = row_run(k, r, k->best[r]);
-        grid_param q = fit(&p->grid, &one);
+        grid_param q = {0, 0};
+        if (!fit_clipped(k, &one, &q, err)) return false;
         p->scales[slot] = q.scale;
         p->zeros[slot] = q.zero;
         if (most) most[slot] = k->best[r];
-        for (int64_t i = 0; i < k->count; i++) p->codes[first + i] = encode(&p->grid, q, clipped(&one, i));
+        for (int64_t i = 0; i < k->count; i++) p->codes[first + i] = encode_clipped(k, &one, q, i);
     }
     return true;
 }
 
 bool awq_clip(solver_problem *p, float *most, base_err *err) {
-    if (p->grid.group == GROUP_TENSOR || (p->grid.scheme != UNIFORM_SYM && p->grid.scheme != UNIFORM_ASYM))
-        return base_fail(err, "awq needs an integer grid with a scale a row or group");
+    if (p->grid.group == GROUP_TENSOR)
+        return base_fail(err, "awq clips the weights that share a scale within a row; one scale for the whole matrix "
+                              "leaves it nothing to choose");
     int64_t rows = p->rows / p->groups, length = group_length(&p->grid, p->cols);
-    clip k = {.p = p, .rows = rows, .per_row = uniform_groups_per_row(p->cols, p->grid.group)};
-    k.d = base_big_alloc((size_t)(2 * rows * length + 2 * rows), sizeof *k.d, "the search for clipping", err);
+    bool integers = !p->grid.table && (p->grid.scheme == UNIFORM_SYM || p->grid.scheme == UNIFORM_ASYM) &&
+                    p->grid.form != SCALE_E8M0 && p->grid.form != SCALE_E4M3;
+    clip k = {.p = p, .rows = rows, .per_row = uniform_groups_per_row(p->cols, p->grid.group), .integers = integers};
+    k.d = base_big_alloc((size_t)(2 * rows * length + 2 * rows + length), sizeof *k.d, "the search for clipping", err);
     k.error = k.d ? base_big_alloc((size_t)rows, 2 * sizeof *k.error, "the search for clipping", err) : NULL;
     bool ok = k.error != NULL;
     if (ok) {
         k.dh = k.d + rows * length;
         k.most = k.dh + rows * length;
         k.best = k.most + rows;
+        k.kept = k.best + rows;
         k.least = k.error + rows;
     }
     for (int64_t g = 0; ok && g < p->groups; g++)
@@ -241,6 +271,5 @@ const compress_solver solver_awq = {
     .source = "AWQ (Lin et al., MLSys 2024, arXiv 2306.00978); auto_clip.py of mit-han-lab/llm-awq",
     .cost = "calibration inputs; 10 outputs inputs group operations a layer",
     .needs = COMPRESS_NEEDS_GRAM,
-    .even_only = true,
     .solve = solve,
 };

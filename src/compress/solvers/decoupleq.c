@@ -5,7 +5,8 @@
 // real number. With scales and zeros held, the codes come from gptq's sweep, clamped to the grid, as in the authors'
 // faster second level of approximation; with codes held, scales and zeros of all groups of a row solve one linear
 // system: the normal equations under H of the columns `codes of group g` and `ones of group g`. A symmetric grid has no
-// free zero. Each row keeps the best of all turns.
+// free zero. On levels that are not even (tables, signs, ternary) a group's column is that of the codes' levels; with a
+// scale for each sign it falls into two. Each row keeps the best of all turns.
 #include "compress/solvers/decoupleq.h"
 #include "compress/solvers/gptq.h"
 #include "compress/solvers/learn.h"
@@ -22,17 +23,27 @@ size_t decoupleq_room(int64_t cols, int64_t per_row) {
     return (size_t)(4 * per_row * per_row + 4 * per_row + 2 * cols * per_row);
 }
 
-// The column of unknown u in units of its group: the code for a scale, 1 for an offset; 0 outside the group.
-static double column_at(const solver_problem *p, int64_t row, const grid_code *codes, int64_t c, bool ones,
+static bool is_uneven(const grid_spec *g) {
+    return g->table || g->scheme == UNIFORM_SIGN || g->scheme == UNIFORM_TERNARY;
+}
+
+// The column of unknown `kind` of its group at c: the level for a scale (of one sign only where each has its own), 1
+// for an offset.
+static double column_at(const solver_problem *p, int64_t row, const grid_code *codes, int64_t c, int64_t kind,
                         double zero) {
+    const grid_spec *g = &p->grid;
     if (p->mask && !p->mask[row * p->cols + c]) return 0;
-    return ones ? 1 : (double)codes[c] - zero;
+    if (!is_uneven(g)) return kind ? 1 : (double)codes[c] - zero;
+    grid_param one = {1, g->scheme == UNIFORM_TERNARY || g->table ? 1 : 0};
+    double level = (double)grid_value(g, one, codes[c]);
+    return g->split && (level < 0) != (kind == 1) ? 0 : level;
 }
 
 bool decoupleq_floats(const solver_problem *p, int64_t row, const grid_code *codes, bool free_zero, float *scales,
                       float *zeros, double *room) {
     int64_t cols = p->cols, length = p->grid.group > 0 ? p->grid.group : cols, groups = (cols + length - 1) / length;
-    int64_t kinds = free_zero ? 2 : 1, n = kinds * groups;
+    bool split = p->grid.split;
+    int64_t kinds = free_zero || split ? 2 : 1, n = kinds * groups;
     double *a = room, *b = a + n * n, *product = b + n; // product [n x cols]: each unknown's column times H
     const float *w = p->r + row * cols;
     memset(product, 0, (size_t)(n * cols) * sizeof *product);
@@ -40,7 +51,7 @@ bool decoupleq_floats(const solver_problem *p, int64_t row, const grid_code *cod
         const float *h = p->h + c * cols;
         for (int64_t kind = 0; kind < kinds; kind++) {
             // With a free zero the level is the code itself, its offset the other unknown.
-            double v = column_at(p, row, codes, c, kind == 1, free_zero ? 0 : (double)zeros[c / length]);
+            double v = column_at(p, row, codes, c, kind, free_zero ? 0 : (double)zeros[c / length]);
             double *to = product + (kinds * (c / length) + kind) * cols;
             if (v != 0)
                 for (int64_t j = 0; j < cols; j++) to[j] += v * (double)h[j];
@@ -53,12 +64,21 @@ bool decoupleq_floats(const solver_problem *p, int64_t row, const grid_code *cod
             b[u] += x * (double)w[c];
             for (int64_t kind = 0; kind < kinds; kind++)
                 a[u * n + kinds * (c / length) + kind] +=
-                    x * column_at(p, row, codes, c, kind == 1, free_zero ? 0 : (double)zeros[c / length]);
+                    x * column_at(p, row, codes, c, kind, free_zero ? 0 : (double)zeros[c / length]);
         }
     if (!learn_solve_system(a, b, n, 1e-9)) return false;
-    for (int64_t g = 0; g < groups; g++)
-        if (!(b[kinds * g] > 0) || !isfinite(b[kinds * g]) || (free_zero && !isfinite(b[kinds * g + 1]))) return false;
     for (int64_t g = 0; g < groups; g++) {
+        const double *x = b + kinds * g;
+        if (!isfinite(x[0]) || (kinds == 2 && !isfinite(x[1]))) return false;
+        // The scale of a sign that no code of the group has is exactly 0 here, and stays.
+        if (split ? x[0] < 0 || x[1] < 0 : !(x[0] > 0)) return false;
+    }
+    for (int64_t g = 0; g < groups; g++) {
+        if (split) {
+            if (b[2 * g] > 0) scales[g] = (float)b[2 * g];
+            if (b[2 * g + 1] > 0) zeros[g] = (float)b[2 * g + 1];
+            continue;
+        }
         scales[g] = (float)b[kinds * g];
         if (free_zero) zeros[g] = (float)(-b[kinds * g + 1] / b[kinds * g]);
     }
@@ -72,7 +92,7 @@ typedef struct decouple {
     double *error, *least;
     float *d;
     int64_t per_row;
-    bool fixed;
+    bool stays; // scales that are given, or one for the tensor
 } decouple;
 
 // As pack stores zeros: f16 while all of them are below 256, else f32, which holds these too.
@@ -113,7 +133,7 @@ static bool floats(const decouple *k, base_err *err) {
             decoupleq_floats(p, r, p->codes + r * p->cols, p->grid.scheme == UNIFORM_REAL, s, z, room);
             for (int64_t g = 0; g < k->per_row; g++) {
                 s[g] = learn_stored_scale(&p->grid, s[g]);
-                z[g] = stored_zero(&p->grid, z[g]);
+                z[g] = p->grid.split ? learn_stored_scale(&p->grid, z[g]) : stored_zero(&p->grid, z[g]);
             }
         }
         base_big_free(room);
@@ -140,7 +160,7 @@ static bool take_turns(decouple *k, solver_problem *p, float *factor, base_err *
     int64_t turns = learn_iterations(p, TURNS);
     offer(k, p); // rounding to nearest
     for (int64_t turn = 0; turn < turns; turn++) {
-        if (turn && !k->fixed) {
+        if (turn && !k->stays) {
             if (!floats(k, err)) return false;
             offer(k, p);
         }
@@ -148,18 +168,19 @@ static bool take_turns(decouple *k, solver_problem *p, float *factor, base_err *
         o.factored = true;
         p->damping = k->try.damping;
         offer(k, p);
-        if (k->fixed) break;
+        if (k->stays) break;
     }
-    if (k->fixed) return true;
+    if (k->stays) return true;
     if (!floats(k, err)) return false;
     offer(k, p);
     return true;
 }
 
-static bool solve_group(solver_problem *p, void *fixed, base_err *err) {
+static bool solve_group(solver_problem *p, void *tensor, base_err *err) {
     int64_t n = p->rows * p->cols;
-    decouple k = {.try = *p, .fixed = *(bool *)fixed};
-    k.per_row = k.fixed ? 1 : uniform_groups_per_row(p->cols, p->grid.group);
+    bool one = *(bool *)tensor;
+    decouple k = {.try = *p, .stays = one || p->fitted};
+    k.per_row = one ? 1 : uniform_groups_per_row(p->cols, p->grid.group);
     size_t scales = (size_t)(p->rows * k.per_row);
     k.d = base_big_alloc(2 * (size_t)(n + p->rows * k.per_row) + (size_t)(p->cols * p->cols), sizeof *k.d,
                          "the turns of decoupleq", err);
@@ -183,13 +204,11 @@ static bool solve_group(solver_problem *p, void *fixed, base_err *err) {
 }
 
 static bool solve(solver_problem *p, base_err *err) {
-    if (p->grid.scheme != UNIFORM_SYM && p->grid.scheme != UNIFORM_ASYM && p->grid.scheme != UNIFORM_REAL)
-        return base_fail(err, "%s: decoupleq solves for scales of an integer grid; this one has none", p->layer);
-    bool fixed = p->grid.group == GROUP_TENSOR;
-    if (p->grid.scheme == UNIFORM_ASYM) p->grid.scheme = UNIFORM_REAL;
+    bool tensor = p->grid.group == GROUP_TENSOR;
+    if (!p->grid.table && p->grid.scheme == UNIFORM_ASYM) p->grid.scheme = UNIFORM_REAL;
     if (!solver_rtn.solve(p, err)) return false;
     if (p->diagonal) return true;
-    return solver_each_group(p, solve_group, &fixed, err);
+    return solver_each_group(p, solve_group, &tensor, err);
 }
 
 const compress_solver solver_decoupleq = {
@@ -203,6 +222,5 @@ const compress_solver solver_decoupleq = {
     .source = "decoupleQ (Guo et al., 2024, arXiv 2404.12759)",
     .cost = "calibration inputs; inputs^3, and (1 + 2 groups) outputs inputs^2 operations a turn",
     .needs = COMPRESS_NEEDS_GRAM,
-    .even_only = true,
     .solve = solve,
 };

@@ -250,7 +250,7 @@ bool grid_fit_weighted(const grid_spec *g, const float *x, const float *weight, 
                        grid_param *p, base_err *err) {
     // Real zero points start from whole ones; their own solver moves them.
     bool even = !g->table && (g->scheme == UNIFORM_SYM || g->scheme == UNIFORM_ASYM || g->scheme == UNIFORM_REAL);
-    if (g->table || (even && g->search)) {
+    if (g->table || (even && (g->search || g->form == SCALE_E8M0 || g->form == SCALE_E4M3))) {
         if (!grid_search_fit(g, x, weight, count, job, p, err)) return false;
     } else if (even) {
         fit_even(g, x, count, job, p);

@@ -9,6 +9,9 @@ void grid_table_encode(const grid_spec *g, grid_param p, const float *x, int64_t
 // form.
 bool grid_search_fit(const grid_spec *g, const float *x, const float *weight, int64_t count, const base_job *job,
                      grid_param *p, base_err *err) BASE_MUST_USE;
+// The least stored scale that is not below `step` (scales of one byte are so coarse that rounding down would cut off
+// the ends of a range).
+float grid_step_up(const grid_spec *g, float step);
 
 // Shared by the sums of |w - q|^2.4. a^(1/5) for a in [1e-30, 1e30]: Newton steps on a^(-1/5) from a guess made of the
 // exponent bits (a fifth of them, in float arithmetic, which has vector forms where integer division has none).

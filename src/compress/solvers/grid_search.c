@@ -98,6 +98,21 @@ static grid_param settled(const grid_spec *g, grid_param p) {
     return p;
 }
 
+float grid_step_up(const grid_spec *g, float step) {
+    float r = scales_round(g->form, g->scale, g->outer, step);
+    if (r >= step || !(step > 0)) return r;
+    if (g->form == SCALE_E8M0) return scales_round(g->form, g->scale, g->outer, 2 * r);
+    // Eight mantissas of e4m3 to each power of two, or even steps near 0.
+    for (int i = 1; g->form == SCALE_E4M3 && r < step && i <= 16; i++)
+        r = scales_round(g->form, g->scale, g->outer, step * (1 + (float)i / 128) + (float)i / 8192 * g->outer);
+    return r;
+}
+
+// A scale of one byte decides the zero point.
+static float up_if_byte(const grid_spec *g, float step) {
+    return g->form == SCALE_E8M0 || g->form == SCALE_E4M3 ? grid_step_up(g, step) : step;
+}
+
 static grid_param table_param(const search *s, float factor) {
     const grid_spec *g = s->g;
     float top = g->table->top, up = s->high, down = -s->low;
@@ -113,6 +128,8 @@ static grid_param table_param(const search *s, float factor) {
         int step = (int)lrintf(log2f(factor));
         return (grid_param){ldexpf(1, ilogbf(up) - ilogbf(top) + step), ldexpf(1, ilogbf(down) - ilogbf(top) + step)};
     }
+    if (g->table->type.kind == TABLE_INT)
+        return (grid_param){up_if_byte(g, factor * up / top), up_if_byte(g, factor * down / top)};
     return (grid_param){factor * up / top, factor * down / top};
 }
 
@@ -122,12 +139,13 @@ static grid_param even_param(const search *s, float factor) {
     if (low == 0 && high == 0) low = -1, high = 1;
     if (g->scheme == UNIFORM_SYM) {
         high = -low > high ? -low : high;
-        return (grid_param){factor * (g->absmax && g->bits > 1 ? high / (middle - 1) : 2 * high / top), middle};
+        return (grid_param){up_if_byte(g, factor * (g->absmax && g->bits > 1 ? high / (middle - 1) : 2 * high / top)),
+                            middle};
     }
     low *= factor;
     high *= factor;
-    grid_param p = {(high - low) / top, 0};
-    p.zero = nearbyintf(-low / p.scale);
+    grid_param p = {up_if_byte(g, (high - low) / top), 0};
+    p.zero = p.scale > 0 ? nearbyintf(-low / p.scale) : 0;
     p.zero = p.zero < 0 ? 0 : p.zero > top ? top : p.zero;
     return p;
 }

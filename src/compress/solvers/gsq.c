@@ -7,9 +7,11 @@
 // follow tr((Q-W) H (Q-W)^T) by Lion (betas 0.9, 0.95), the rate falling along a cosine to a tenth. Here H stands for
 // the whole calibration set where they draw batches, fewer steps travel the same way (rates are 0.064 / steps for
 // logits, 0.3 / steps of itself for a scale), more than 8 levels are narrowed to the 8 around gptq's code, and of the
-// hard codes that are looked at on the way each row keeps the best.
+// hard codes that are looked at on the way each row keeps the best. On levels that are not even (tables, signs,
+// ternary) candidates are neighbouring levels, and the relaxed code is the mean of their values.
 #include "compress/solvers/gsq.h"
 #include "compress/solvers/learn.h"
+#include "compress/solvers/levels.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -49,12 +51,17 @@ BASE_CLONES void gsq_soften(const gsq_run *g) {
         for (int64_t l = 0; l < g->levels; l++) g->share[l * n + i] = z[l] / sum;
         g->code[i] = g->base[i] + code / sum;
     }
+    if (!g->value) return;
+    memset(g->code, 0, (size_t)n * sizeof *g->code);
+    for (int64_t i = 0; i < g->levels * n; i++) g->code[i % n] += g->share[i] * g->value[i];
 }
 
 BASE_CLONES void gsq_gradient(const gsq_run *g, const float *slope, float *out) {
     int64_t n = g->count;
     float sharp = g->sharpness / g->temperature;
-    for (int64_t l = 0; l < g->levels; l++)
+    for (int64_t i = 0; g->value && i < g->levels * n; i++)
+        out[i] = slope[i % n] * sharp * g->share[i] * (g->value[i] - g->code[i % n]);
+    for (int64_t l = 0; l < g->levels && !g->value; l++)
         for (int64_t i = 0; i < n; i++)
             out[l * n + i] = slope[i] * sharp * g->share[l * n + i] * (g->base[i] + (float)l - g->code[i]);
 }
@@ -78,17 +85,28 @@ typedef struct gsq_work {
     float *noise, *share, *grad; // [levels x cols] of one row at a time; share of all rows
     float *step, *step_momentum; // [rows x per_row] scales before they are rounded to their stored form
     const float *gumbel;         // quantiles of the Gumbel distribution
+    const level_list *list;      // NULL: an even grid
+    float *value;                // [rows x levels x cols] of the candidates, in units of the scale, where it is not
     num_rng rng;
 } gsq_work;
 
-static int64_t levels_of(const grid_spec *g) {
-    int64_t codes = grid_max_code(g) + 1;
+static int64_t candidates_of(const grid_spec *g, level_list *list) {
+    int64_t codes = levels_of(g, list) ? list->count : grid_max_code(g) + 1;
     return codes < GSQ_MOST_LEVELS ? codes : GSQ_MOST_LEVELS;
 }
 
 static int64_t room_per_row(const solver_problem *p) {
-    int64_t per_row = uniform_groups_per_row(p->cols, p->grid.group), levels = levels_of(&p->grid);
-    return (5 * levels + 2) * p->cols + 2 * (per_row ? per_row : 1);
+    int64_t per_row = uniform_groups_per_row(p->cols, p->grid.group), levels;
+    level_list list;
+    levels = candidates_of(&p->grid, &list);
+    return ((levels_of(&p->grid, &list) ? 6 : 5) * levels + 2) * p->cols + 2 * (per_row ? per_row : 1);
+}
+
+// A level in units of the scale of its group. That of negative levels, if there is one, stays in proportion.
+static float unit_value(const gsq_work *k, int64_t r, int64_t c, int place) {
+    int64_t s = r * k->t->per_row + c / k->t->length;
+    float scale = k->t->scales[s], level = k->list->level[place];
+    return k->list->split && level < 0 && scale > 0 ? level * (k->t->zeros[s] / scale) : level;
 }
 
 static void open_work(gsq_work *k) {
@@ -103,17 +121,20 @@ static void open_work(gsq_work *k) {
     k->grad = k->noise + levels * cols;
     k->step = k->grad + levels * cols;
     k->step_momentum = k->step + m;
+    k->value = k->list ? k->step_momentum + m : NULL;
     memset(k->momentum, 0, (size_t)(levels * n) * sizeof(float));
     memcpy(k->step, t->scales, (size_t)m * sizeof(float));
     memset(k->step_momentum, 0, (size_t)m * sizeof(float));
-    int64_t top = grid_max_code(&t->p->grid);
+    int64_t top = k->list ? k->list->count - 1 : grid_max_code(&t->p->grid);
     for (int64_t at = 0; at < n; at++) {
-        int64_t r = at / cols, c = at % cols, first = t->codes[at] - levels / 2;
+        int64_t r = at / cols, c = at % cols, code = k->list ? k->list->place[t->codes[at]] : t->codes[at];
+        int64_t first = code - levels / 2;
         first = first < 0 ? 0 : first > top + 1 - levels ? top + 1 - levels : first;
         k->base[at] = (float)first;
         double mean = 0, pull[GSQ_MOST_LEVELS];
         for (int64_t l = 0; l < levels; l++) {
-            double off = (double)(first + l - t->codes[at]);
+            double off = (double)(first + l - code);
+            if (k->list) k->value[(r * levels + l) * cols + c] = unit_value(k, r, c, (int)(first + l));
             pull[l] = -0.5 * off * off;
             mean += pull[l] / (double)levels;
         }
@@ -129,6 +150,7 @@ static gsq_run run_of(const gsq_work *k, int64_t r, float sharpness, float tempe
                      .logits = k->logits + r * n,
                      .noise = k->noise,
                      .base = k->base + r * cols,
+                     .value = k->list ? k->value + r * n : NULL,
                      .sharpness = sharpness,
                      .temperature = temperature,
                      .share = k->share + r * n,
@@ -144,6 +166,10 @@ static void draw(gsq_work *k) {
     }
 }
 
+static float zero_of(const gsq_work *k, int64_t s) {
+    return k->list ? 0 : k->t->zeros[s];
+}
+
 // d and dh of the relaxed codes.
 static void soften(gsq_work *k, float sharpness, float temperature) {
     learn_tile *t = k->t;
@@ -154,7 +180,7 @@ static void soften(gsq_work *k, float sharpness, float temperature) {
         gsq_soften(&g);
         for (int64_t c = 0; c < p->cols; c++) {
             int64_t at = r * p->cols + c, s = r * t->per_row + c / t->length;
-            float q = learn_kept(t, r, c) ? k->step[s] * (k->code[at] - t->zeros[s]) : 0;
+            float q = learn_kept(t, r, c) ? k->step[s] * (k->code[at] - zero_of(k, s)) : 0;
             t->d[at] = q - p->r[t->row * p->cols + at];
         }
     }
@@ -172,7 +198,7 @@ static void step(gsq_work *k, float sharpness, float temperature, float rate, fl
             double by_scale = 0;
             for (int64_t c = i * t->length; c < end; c++) {
                 slope[c] = learn_kept(t, r, c) ? 2 * slope[c] : 0;
-                by_scale += (double)(slope[c] * (k->code[r * cols + c] - t->zeros[s]));
+                by_scale += (double)(slope[c] * (k->code[r * cols + c] - zero_of(k, s)));
                 slope[c] *= k->step[s];
             }
             if (t->fixed) continue;
@@ -195,10 +221,15 @@ static void harden(gsq_work *k) {
             int64_t best = 0;
             for (int64_t l = 1; l < k->levels; l++)
                 if (logit[l * cols] > logit[best * cols]) best = l;
-            t->codes[r * cols + c] = (grid_code)((int64_t)k->base[r * cols + c] + best);
+            int64_t code = (int64_t)k->base[r * cols + c] + best;
+            t->codes[r * cols + c] = k->list ? k->list->code[code] : (grid_code)code;
         }
-    for (int64_t i = 0; i < t->rows * t->per_row && !t->fixed; i++)
+    for (int64_t i = 0; i < t->rows * t->per_row && !t->fixed; i++) {
+        float before = t->scales[i];
         t->scales[i] = learn_stored_scale(&t->p->grid, k->step[i]);
+        if (t->p->grid.split && before > 0)
+            t->zeros[i] = learn_stored_scale(&t->p->grid, t->zeros[i] * (t->scales[i] / before));
+    }
     learn_differences(t);
     learn_product(t);
     learn_offer(t);
@@ -212,7 +243,9 @@ typedef struct gsq_options {
 
 static bool learn(learn_tile *t, void *own, base_err *err) {
     const gsq_options *o = own;
-    gsq_work k = {.t = t, .levels = levels_of(&t->p->grid), .gumbel = o->gumbel};
+    level_list list;
+    gsq_work k = {.t = t, .levels = candidates_of(&t->p->grid, &list), .gumbel = o->gumbel};
+    k.list = levels_of(&t->p->grid, &list) ? &list : NULL;
     k.rng = num_rng_seed(t->p->seed, 7000 + t->index);
     open_work(&k);
     for (int64_t i = 0; i < o->iterations; i++) {
@@ -234,8 +267,6 @@ static bool begin(solver_problem *p, void *own, base_err *err) {
 
 static bool solve(solver_problem *p, base_err *err) {
     static const learn_method method = {.name = "gsq", .room_per_row = room_per_row, .begin = begin, .learn = learn};
-    if (p->grid.scheme != UNIFORM_SYM && p->grid.scheme != UNIFORM_ASYM)
-        return base_fail(err, "%s: gsq chooses levels of an integer grid; this one has none", p->layer);
     gsq_options *o = base_calloc(1, sizeof *o);
     o->iterations = learn_iterations(p, STEPS);
     o->rate = learn_rate(p, 0.064 / (double)o->iterations);
@@ -260,6 +291,5 @@ const compress_solver solver_gsq = {
     .cost =
         "calibration inputs; gptq, then iterations outputs inputs^2 operations and 4 to 8 exponentials a weight each",
     .needs = COMPRESS_NEEDS_GRAM,
-    .even_only = true,
     .solve = solve,
 };

@@ -14,6 +14,9 @@ typedef struct gsq_run {
     float sharpness, temperature;
     float *share; // [levels x count] softmax((sharpness logits + noise) / temperature)
     float *code;  // [count] sum of shares times codes
+    // [levels x count] value of each candidate, where levels are not even: `code` is then the sum of shares times
+    // these.
+    const float *value;
 } gsq_run;
 void gsq_soften(const gsq_run *g);
 // out[levels x count]: the gradient for the logits where slope[count] is that for the codes.

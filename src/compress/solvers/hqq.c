@@ -6,6 +6,7 @@
 // in the authors' code. It stops when the mean |W - Wq| over the whole tensor no longer falls, keeping the zero of the
 // step that failed.
 #include "compress/solvers/hqq.h"
+#include "compress/solvers/grid.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -135,10 +136,17 @@ static void encode(solver_problem *p, int64_t length) {
 
 // Scales and zeros as they will be stored, and the codes nearest on that grid.
 static void settle(solver_problem *p, int64_t count, int64_t length) {
+    for (int64_t i = 0; i < count; i++) {
+        if (p->grid.form == SCALE_E8M0 || p->grid.form == SCALE_E4M3) { // the lower end stays where it is
+            float step = grid_step_up(&p->grid, p->scales[i]);
+            p->zeros[i] *= step > 0 ? p->scales[i] / step : 1;
+            p->scales[i] = step;
+        } else {
+            p->scales[i] = scales_round(p->grid.form, p->grid.scale, p->grid.outer, p->scales[i]);
+        }
+    }
     num_dtype type = hqq_zero_dtype(p->zeros, count);
     for (int64_t i = 0; i < count; i++) {
-        if (p->grid.scale == NUM_F16) p->scales[i] = num_f16_to_f32(num_f32_to_f16(p->scales[i]));
-        if (p->grid.scale == NUM_BF16) p->scales[i] = num_bf16_to_f32(num_f32_to_bf16(p->scales[i]));
         if (type == NUM_F16) p->zeros[i] = num_f16_to_f32(num_f32_to_f16(p->zeros[i]));
     }
     encode(p, length);

@@ -166,7 +166,7 @@ static bool learn_group(solver_problem *p, void *context, base_err *err) {
 #endif
     {
         base_err own = {0};
-        learn_tile t = {.p = p, .fixed = w->fixed};
+        learn_tile t = {.p = p, .fixed = w->fixed || p->fitted};
         t.length = p->grid.group > 0 ? p->grid.group : p->cols;
         t.per_row = w->fixed ? 1 : uniform_groups_per_row(p->cols, p->grid.group);
         bool good = open_tile(&t, room, &own);

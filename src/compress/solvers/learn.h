@@ -15,7 +15,7 @@ typedef struct learn_tile {
     int64_t row, rows; // the rows of this tile
     int64_t length;    // columns that share a scale
     int64_t per_row;   // scales a row
-    bool fixed;        // one scale for the whole tensor: it must stay as it is
+    bool fixed;        // one scale for the whole tensor, or scales that are given: they must stay as they are
     // A candidate: codes [rows x cols], scales and zeros [rows x per_row].
     grid_code *codes;
     float *scales, *zeros;

@@ -11,7 +11,13 @@ void solver_outer_scale(solver_problem *p) {
     float most = 0;
     for (int64_t i = 0; i < p->rows * p->cols; i++)
         if ((!p->mask || p->mask[i]) && fabsf(p->r[i]) > most) most = fabsf(p->r[i]);
-    p->grid.outer = most > 0 ? most / (p->grid.table->top * 448) : 1;
+    // The largest scale that a group can have comes to 448, the largest e4m3.
+    const grid_spec *g = &p->grid;
+    float top = g->table                                  ? g->table->top
+                : g->scheme == UNIFORM_ASYM               ? (float)grid_max_code(g) / 2
+                : g->scheme == UNIFORM_SYM && g->bits > 1 ? (float)((int64_t)1 << (g->bits - 1)) - 1
+                                                          : 1;
+    p->grid.outer = most > 0 ? most / (top * 448) : 1;
 }
 
 // The codes of every weight for the scales as they decode.

@@ -79,12 +79,17 @@ static bool is_given(const compress_step *s, const char *name) {
 static bool check_own_grid(const compress_step *s, base_err *err) {
     static const char *const own[] = {"sym", "range", "dtype"};
     bool hqq = !strcmp(compress_text(s, "solver"), "hqq");
-    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
-        if (is_given(s, own[i]))
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
+        // sym=false and dtype=int only say what these are anyway.
+        bool same = !strcmp(own[i], "sym")     ? compress_number(s, "sym") == 0
+                    : !strcmp(own[i], "dtype") ? !strcmp(compress_text(s, "dtype"), "int")
+                                               : false;
+        if (is_given(s, own[i]) && !same)
             return base_fail(err, "quantize: solver %s; %s does not go with it",
                              hqq ? "hqq has integers with a real zero point and their whole range"
                                  : "bpdq fits levels of its own to each group",
                              own[i]);
+    }
     return true;
 }
 
@@ -115,7 +120,8 @@ static bool check(const compress_step *s, base_err *err) {
     if (!quantize_grid(s, &g, &choice, err)) return false;
     if (quantize_is_rank1(s) && !quantize_check_rank1(s, &g, choice.even, err)) return false;
     if (!choice.even && !choice.block && compress_solver_find(compress_text(s, "solver"))->even_only)
-        return base_fail(err, "quantize: solver %s needs even levels, which dtype %s has not",
+        return base_fail(err,
+                         "quantize: solver %s counts in whole steps of an even grid, dtype %s has levels of its own",
                          compress_text(s, "solver"), compress_text(s, "dtype"));
     return check_nested(s, &g, &choice, err) && quantize_mix_check(s, &g, &choice, err);
 }

@@ -73,6 +73,11 @@ static void set_range(const compress_step *s, grid_spec *g) {
     if (g->nested) g->search = SEARCH_NESTED;
 }
 
+static bool needs_even(const compress_step *s) {
+    const compress_solver *solver = compress_solver_find(compress_text(s, "solver"));
+    return solver && solver->even_only;
+}
+
 static bool set_even(const compress_step *s, type_choice *choice, grid_spec *g, base_err *err) {
     bool sym = compress_number(s, "sym") != 0, alone = g->form == SCALE_E8M0 || g->form == SCALE_E4M3;
     const char *dtype = compress_text(s, "dtype");
@@ -92,14 +97,9 @@ static bool set_even(const compress_step *s, type_choice *choice, grid_spec *g, 
     } else {
         g->scheme = !sym ? UNIFORM_ASYM : g->bits == 1 ? UNIFORM_SIGN : UNIFORM_SYM;
     }
-    if (!alone) return true;
-    if (g->scheme != UNIFORM_SYM)
-        return base_fail(err, "quantize: scale=\"%s\" is for symmetric grids of 2 bits and more",
-                         compress_text(s, "scale"));
-    if (g->bits > 8)
-        return base_fail(err, "quantize: scale=\"%s\" is for grids of up to 8 bits, bits=%lld is more",
-                         compress_text(s, "scale"), (long long)g->bits);
-    choice->even = false; // as a table of integers, whose scales may have any form
+    // A table of integers has the ranges of OCP's MX formats; it has no zero points and at most 8 bits.
+    if (!alone || g->scheme != UNIFORM_SYM || g->bits > 8 || needs_even(s)) return true;
+    choice->even = false;
     choice->type = (table_type){.kind = TABLE_INT, .bits = (int)g->bits};
     return true;
 }

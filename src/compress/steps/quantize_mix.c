@@ -397,6 +397,13 @@ term *quantize_mixed(const compress_step *s, const compress_solver *solver, solv
         base_fail(err, "bits that differ inside a layer do not go with a pruned one");
         return NULL;
     }
+    if (p->grid.form == SCALE_E4M3) { // scales of all widths, those of one bit the largest, times one float
+        solver_problem widest = *p;
+        widest.grid.scheme = UNIFORM_ASYM;
+        widest.grid.bits = 1;
+        solver_outer_scale(&widest);
+        p->grid.outer = widest.grid.outer;
+    }
     if (is(s, "mix", "mask")) return mix_mask(s, p, err);
     term *t = !open_results(p, err)      ? NULL
               : is(s, "mix", "salience") ? by_salience(solver, p, err)

@@ -98,7 +98,9 @@ bool scales_check(const term *t, scale_place at, int64_t count, base_err *err) {
 
 float scales_round(int64_t form, num_dtype plain, float outer, float scale) {
     if (form == SCALE_E8M0) {
+        // The nearest power in ratio.
         int e = scale > 0 ? ilogbf(scale) : -127;
+        if (scale > 0 && ldexpf(scale, -e) > 1.41421356f) e++;
         return ldexpf(1, e < -127 ? -127 : e > 127 ? 127 : e);
     }
     if (form == SCALE_E4M3) {

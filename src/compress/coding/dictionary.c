@@ -20,7 +20,7 @@ enum {
     ROOT = WORDS,
     CLASSES = (MOST + 1) * (MOST + 1)
 };
-enum { DICTIONARY_FORM = 5 };
+enum { DICTIONARY_FORM = 5, DICTIONARY_CHECKED = 6 }; // with a check of the codes
 static const double zero_share = 0.885;
 
 typedef struct dictionary {
@@ -127,6 +127,13 @@ static int64_t encode_row(const dictionary *d, const uint8_t *codes, int64_t col
     return words;
 }
 
+// Of all codes, two bytes: a word that is wrong may be as long as the right one, so only this tells.
+static unsigned check_of(const uint8_t *codes, int64_t n) {
+    uint32_t sum = 0;
+    for (int64_t i = 0; i < n; i++) sum = (sum ^ (codes[i] + 1u)) * 0x9E3779B1u + (sum >> 15);
+    return sum >> 16;
+}
+
 static uint8_t *encode(const coding_view *v, int64_t *coded, base_err *err) {
     *coded = 0;
     if (v->width != SYMBOLS_TRITS || v->rows < 1 || v->cols < 1) return NULL;
@@ -140,10 +147,13 @@ static uint8_t *encode(const coding_view *v, int64_t *coded, base_err *err) {
         uint8_t *at = out;
         int64_t total = 0;
         codes_unpack(v->data, 0, v->rows * v->cols, 2, UNIFORM_TERNARY, codes);
-        *at++ = DICTIONARY_FORM;
+        unsigned check = check_of(codes, v->rows * v->cols);
+        *at++ = DICTIONARY_CHECKED;
         at = coding_put_number(at, (uint64_t)v->bytes);
         at = coding_put_number(at, (uint64_t)v->rows);
         at = coding_put_number(at, (uint64_t)v->cols);
+        *at++ = (uint8_t)check;
+        *at++ = (uint8_t)(check >> 8);
         for (int64_t r = 0; r < v->rows; r++) {
             int64_t count = encode_row(d, codes + r * v->cols, v->cols, words + 2 * total);
             total += count;
@@ -198,8 +208,8 @@ static bool read_counts(const uint8_t **at, const uint8_t *end, int64_t rows, ui
 static uint8_t *decode(const uint8_t *in, size_t size, uint64_t most, int64_t *bytes, base_err *err) {
     const uint8_t *at = in + 1, *end = in + size;
     uint64_t count = 0, rows = 0, cols = 0;
-    if (size < 1 || in[0] != DICTIONARY_FORM) {
-        base_fail(err, "its form is %d, expected %d", size ? in[0] : -1, DICTIONARY_FORM);
+    if (size < 1 || (in[0] != DICTIONARY_FORM && in[0] != DICTIONARY_CHECKED)) {
+        base_fail(err, "its form is %d, expected %d or %d", size ? in[0] : -1, DICTIONARY_FORM, DICTIONARY_CHECKED);
         return NULL;
     }
     if (!coding_get_number(&at, end, &count) || count < 1 || count > most || !coding_get_number(&at, end, &rows) ||
@@ -209,6 +219,12 @@ static uint8_t *decode(const uint8_t *in, size_t size, uint64_t most, int64_t *b
                   (unsigned long long)cols, (unsigned long long)count, (unsigned long long)most);
         return NULL;
     }
+    const uint8_t *check = in[0] == DICTIONARY_CHECKED ? at : NULL;
+    if (check && end - at < 2) {
+        base_fail(err, "it ends before its check");
+        return NULL;
+    }
+    if (check) at += 2;
     const dictionary *d = get_dictionary();
     uint64_t *counts = base_big_alloc((size_t)rows, sizeof *counts, "words of rows", err);
     uint8_t *codes = counts ? base_big_alloc((size_t)(rows * cols), 1, "decoded symbols", err) : NULL;
@@ -216,6 +232,10 @@ static uint8_t *decode(const uint8_t *in, size_t size, uint64_t most, int64_t *b
     bool ok = out && read_counts(&at, end, (int64_t)rows, counts, err);
     for (uint64_t r = 0; ok && r < rows; at += 2 * counts[r++])
         ok = decode_row(d, at, counts[r], (int64_t)cols, codes + r * cols, err);
+    unsigned stored = check ? check[0] | (unsigned)check[1] << 8 : 0;
+    if (ok && check && check_of(codes, (int64_t)(rows * cols)) != stored)
+        ok = base_fail(err, "its check is %u, expected %u: a byte of it is wrong", stored,
+                       check_of(codes, (int64_t)(rows * cols)));
     if (ok) codes_pack(codes, (int64_t)(rows * cols), 2, UNIFORM_TERNARY, out);
     base_big_free(counts);
     base_big_free(codes);

@@ -164,8 +164,10 @@ static bool apply(const compress_step *s, layer *l, base_err *err) {
 
 static bool check(const compress_step *s, base_err *err) {
     pvq_table table;
-    if (!pvq_open(&table, (int)compress_number(s, "length"), (int)compress_number(s, "pulses"), err))
-        return base_wrap(err, "pvq: ");
+    int length = (int)compress_number(s, "length"), pulses = (int)compress_number(s, "pulses");
+    if (!pvq_open(&table, length, pulses, err))
+        return base_wrap(err, "pvq: length = %d with pulses = %d (fewer pulses or shorter runs would do): ", length,
+                         pulses);
     pvq_close(&table);
     return true;
 }

@@ -427,7 +427,9 @@ const compress_method compress_methods[] = {
      "rule(\".*\", scale{method=\"asvd\", alpha=0.5}, lowrank{ratio=0.5})",
      "ASVD (Yuan et al., arXiv 2312.05821)", "calibration inputs, one pass; O(out in min(out, in))"},
     {"svdquant", "lowrank", "smoothing, a low-rank part that absorbs the outliers, then four bits",
-     "W s ~ U V + Q(W s - U V). rule(\".*\", scale{method=\"smooth\"}, lowrank{rank=16, factors=\"f16\"},\n"
+     "W s ~ U V + Q(W s - U V), s = max|x|^a / max|w|^b with the (a, b) of 39 that has the least output error.\n"
+     "rule(\".*\", scale{method=\"svdquant\", rank=16, bits=4, group=64, sym=true}, lowrank{rank=16, "
+     "factors=\"f16\"},\n"
      "quantize{bits=4, group=64})",
      "SVDQuant (Li et al., ICLR 2025, arXiv 2411.05007)", "calibration inputs; O(out in min(out, in))"},
     {"sparse-plus-lowrank", "prune", "a sparse part and a low-rank part",

@@ -65,6 +65,8 @@ static const char *const maps[] = {"scale method=smooth",
                                    "scale method=awq bits=4 group=8",
                                    "scale method=asvd",
                                    "scale method=gram alpha=0.7",
+                                   "scale method=svdquant bits=3 grids=5",
+                                   "scale method=svdquant bits=3 group=8 rank=2 sym=1 grids=4",
                                    "rotate",
                                    "rotate method=random seed=4",
                                    "rotate side=out",
@@ -92,7 +94,8 @@ static void scenario(int k, const char *steps, bool exact) {
     base_err err = {0};
     free(apply_steps(&l, steps));
     float *out = calloc((size_t)(rows * cols), sizeof *out), *wrapped = calloc((size_t)(rows * cols), sizeof *out);
-    if (exact && l.map_count) {
+    exact = exact && l.map_count; // a search may take no map at all
+    if (exact) {
         // What the outputs weigh is the same on both sides of the map.
         double near = 0, far = 0;
         for (int64_t g = 0; g < groups; g++) {
@@ -178,6 +181,54 @@ static void permuted_gptq_is_act_order(void **state) {
     layer_close(&l);
     free(w);
     free(h);
+}
+
+// The error after steps, of a layer whose inputs' mean and largest magnitudes are one and the same figure.
+static double error_after(const char *steps, const float *w, int64_t rows, int64_t cols, const float *h,
+                          const layer_stats *stats) {
+    layer l = open_layer(w, rows, cols, h);
+    l.stats = stats;
+    base_err err = {0};
+    float *out = apply_steps(&l, steps);
+    assert_true(layer_decode(&l, out, &err));
+    double e = output_error(w, out, rows, cols, h);
+    free(out);
+    layer_close(&l);
+    return e;
+}
+
+// SVDQuant's grid: none of its pairs, each tried as steps of its own, does better than the one it takes.
+static void svdquant_takes_the_best_pair(void **state) {
+    (void)state;
+    static const struct {
+        int rows, cols, rank, group;
+        bool sym;
+    } cases[] = {{24, 40, 0, 0, false}, {24, 40, 3, 0, true}, {40, 24, 2, 8, false}, {5, 9, 1, 0, false}};
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        int64_t rows = cases[k].rows, cols = cases[k].cols;
+        float *w = random_matrix(rows, cols, 8 + k), *h = random_gram(cols, 9 + k);
+        for (int64_t i = 0; i < cols; i++)
+            for (int64_t j = 0; j < cols; j++) h[i * cols + j] *= (i % 9 ? 1 : 20.0f) * (j % 9 ? 1 : 20.0f);
+        layer_stats stats = random_stats(cols);
+        for (int64_t i = 0; i < cols; i++) stats.mean_abs[i] = stats.max_abs[i] = 3 * sqrtf(h[i * cols + i]);
+        char behind[160], text[320], branch[40] = "";
+        if (cases[k].rank) snprintf(branch, sizeof branch, "; lowrank rank=%d", cases[k].rank);
+        snprintf(behind, sizeof behind, "%s; quantize bits=3 group=%d sym=%d", branch, cases[k].group, cases[k].sym);
+        snprintf(text, sizeof text, "scale method=svdquant bits=3 group=%d sym=%d rank=%d%s", cases[k].group,
+                 cases[k].sym, cases[k].rank, behind);
+        double got = error_after(text, w, rows, cols, h, &stats), best = INFINITY;
+        best = error_after(behind[0] ? behind + 2 : behind, w, rows, cols, h, &stats); // no scales
+        double plain = best;
+        for (int i = 1; i < 20; i++)
+            for (int both = 0; both < 2; both++) {
+                snprintf(text, sizeof text, "scale method=%s alpha=%g%s", both ? "smooth" : "asvd", i / 20.0, behind);
+                best = fmin(best, error_after(text, w, rows, cols, h, &stats));
+            }
+        if (!(fabs(got - best) < 0.02 * best)) fail_msg("%zu: %g, the best pair %g, no scales %g", k, got, best, plain);
+        assert_true(best < plain);
+        layer_stats_free(&stats);
+        free(w), free(h);
+    }
 }
 
 // Scales found for a grid never make it worse (ratio 0 is among those tried), nor does clipping.
@@ -295,6 +346,7 @@ int main(void) {
         cmocka_unit_test(permuted_gptq_is_act_order),
         cmocka_unit_test(awq_helps),
         cmocka_unit_test(rotation_helps_outliers),
+        cmocka_unit_test(svdquant_takes_the_best_pair),
         cmocka_unit_test(refusals),
         cmocka_unit_test(dead_inputs),
     };

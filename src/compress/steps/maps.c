@@ -3,6 +3,7 @@
 #include "compress/map.h"
 #include "compress/solvers/awq.h"
 #include "compress/solvers/dual.h"
+#include "compress/solvers/smooth.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -15,16 +16,20 @@ static bool is(const compress_step *s, const char *arg, const char *text) {
 // ---- scale -----------------------------------------------------------------------------------------
 
 static const base_arg scale_args[] = {
-    {"method", BASE_TEXT, 0, 0, 0, "smooth", "smooth|awq|asvd|gram|dual", "how the scales of the inputs are chosen"},
+    {"method", BASE_TEXT, 0, 0, 0, "smooth", "smooth|svdquant|awq|asvd|gram|dual",
+     "how the scales of the inputs are chosen"},
     {"alpha", BASE_NUM, 0.5, 0, 1, NULL, NULL, "smooth, asvd, gram: exponent of the inputs' magnitude"},
-    {"bits", BASE_INT, 4, 2, 16, NULL, NULL, "awq, dual: bits of the quantize step that follows"},
+    {"bits", BASE_INT, 4, 2, 16, NULL, NULL, "svdquant, awq, dual: bits of the quantize step that follows"},
     {"group", BASE_INT, 0, 0, 1 << 30, NULL, NULL,
-     "awq, dual: inputs that share a scale in the step that follows; 0: a row"},
-    {"sym", BASE_BOOL, 0, 0, 1, NULL, NULL, "awq, dual: the step that follows has a symmetric grid"},
+     "svdquant, awq, dual: inputs that share a scale in the step that follows; 0: a row"},
+    {"sym", BASE_BOOL, 0, 0, 1, NULL, NULL, "svdquant, awq, dual: the step that follows has a symmetric grid"},
+    {"rank", BASE_INT, 0, 0, 1 << 30, NULL, NULL, "svdquant: rank of the lowrank step in between; 0: none"},
+    {"grids", BASE_INT, 20, 2, 1000, NULL, NULL, "svdquant: exponents are multiples of 1 / grids"},
 };
 
 static unsigned scale_needs(const compress_step *s) {
     bool own = is(s, "method", "gram") || is(s, "method", "dual");
+    if (is(s, "method", "svdquant")) return COMPRESS_NEEDS_GRAM | COMPRESS_NEEDS_STATS;
     return (own || is(s, "method", "awq") ? COMPRESS_NEEDS_GRAM : 0) | (own ? 0 : COMPRESS_NEEDS_STATS);
 }
 
@@ -94,6 +99,35 @@ static bool dual_scales(const compress_step *s, layer *l, float *scales, base_er
     return true;
 }
 
+// No scales at all are one of the choices: *none.
+static bool searched_scales(const compress_step *s, layer *l, float *scales, bool *none, base_err *err) {
+    bool sym = compress_number(s, "sym") != 0;
+    smooth_search k = {.layer = l->name,
+                       .w = l->w,
+                       .h = l->h,
+                       .max_abs = l->stats->max_abs,
+                       .rows = l->rows,
+                       .cols = l->cols,
+                       .groups = l->groups,
+                       .rank = (int64_t)compress_number(s, "rank"),
+                       .grids = (int64_t)compress_number(s, "grids"),
+                       .job = l->job,
+                       .scales = scales};
+    k.grid = (grid_spec){.bits = (int64_t)compress_number(s, "bits"),
+                         .group = (int64_t)compress_number(s, "group"),
+                         .scheme = sym ? UNIFORM_SYM : UNIFORM_ASYM,
+                         .absmax = sym,
+                         .scale = NUM_F32};
+    if (!smooth_find_scales(&k, err)) return false;
+    *none = k.alpha == 0 && k.beta == 0;
+    if (*none)
+        base_buf_printf(&l->did, "not scaled: no exponents lower the output error");
+    else
+        base_buf_printf(&l->did, "scaled, alpha %g, beta %g, output error times %.3g", k.alpha, k.beta,
+                        k.best / k.plain);
+    return true;
+}
+
 static bool scale_apply(const compress_step *s, layer *l, base_err *err) {
     if (l->diagonal) {
         base_log(l->job, BASE_WARN, "%s: an embedding has no inputs to scale; left as it is", l->name);
@@ -104,8 +138,10 @@ static bool scale_apply(const compress_step *s, layer *l, base_err *err) {
         return base_fail(err, "magnitudes of the inputs are not known behind a rotation: scale goes before rotate");
     int64_t n = l->groups * l->cols;
     float *scales = base_big_alloc((size_t)n, sizeof *scales, "scales of a layer's inputs", err);
-    bool ok = scales != NULL;
-    if (ok && is(s, "method", "awq")) {
+    bool ok = scales != NULL, none = false;
+    if (ok && is(s, "method", "svdquant")) {
+        ok = searched_scales(s, l, scales, &none, err);
+    } else if (ok && is(s, "method", "awq")) {
         ok = awq_scales(s, l, scales, err);
     } else if (ok && is(s, "method", "dual")) {
         ok = dual_scales(s, l, scales, err);
@@ -115,7 +151,7 @@ static bool scale_apply(const compress_step *s, layer *l, base_err *err) {
         base_buf_printf(&l->did, "scaled, %s", compress_text(s, "method"));
     }
     map m = {.form = MAP_SCALE, .side = MAP_IN, .scale = scales};
-    ok = ok && layer_map(l, &m, err);
+    ok = ok && (none || layer_map(l, &m, err));
     base_big_free(scales);
     return ok;
 }
@@ -125,14 +161,20 @@ const compress_step_kind step_scale = {
     .help = "scale the inputs of a layer, so that later steps spend their accuracy where the inputs are large",
     .about =
         "W x = (W s) (x / s): the steps that follow see W s and inputs x / s; decoding divides by s, stored as f16.\n"
-        "smooth: s = max|x|^alpha / max|w|^(1-alpha) of each input. awq: s = mean|x|^r over sqrt(max s min s), the\n"
+        "smooth: s = max|x|^alpha / max|w|^(1-alpha) of each input. svdquant: s = max|x|^a / max|w|^b, (a, b) from "
+        "(0, 0),\n"
+        "(i/20, 0), (i/20, 1 - i/20) with the least output error behind a low-rank part of `rank` and rounding. awq: s "
+        "= mean|x|^r over sqrt(max s min s), the\n"
         "ratio r = 0, 0.05, .. 0.95 with the least output error of rounding W s to `bits` in groups of `group`.\n"
         "asvd: s = mean|x|^alpha. gram: s = H_jj^(alpha/2). dual: 1/s and the codes of W s by turns, least output\n"
         "error (vise methods dual-scale). Goes before the steps that store terms.\n"
         "rule(\".*\", scale{method=\"smooth\"}, lowrank{rank=16, factors=\"f16\"}, quantize{bits=4, group=64})",
-    .source = "SmoothQuant (Xiao et al., ICML 2023, arXiv 2211.10438), equation 4; AWQ (arXiv 2306.00978); ASVD (arXiv "
+    .source = "SmoothQuant (Xiao et al., ICML 2023, arXiv 2211.10438), equation 4; SVDQuant (arXiv 2411.05007); AWQ "
+              "(arXiv 2306.00978); ASVD (arXiv "
               "2312.05821)",
-    .cost = "calibration inputs; smooth, asvd: one pass; awq: 20 roundings and outputs inputs^2 operations each",
+    .cost =
+        "calibration inputs; smooth, asvd: one pass; awq: 20 roundings and outputs inputs^2 operations each; svdquant: "
+        "39 of them, each with an eigendecomposition where there is a rank",
     .args = scale_args,
     .arg_count = sizeof scale_args / sizeof *scale_args,
     .needs = scale_needs,

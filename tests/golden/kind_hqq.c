@@ -56,7 +56,7 @@ static void read_options(const char *v, const float *x, hqq_case *c) {
         for (int64_t b = 1; b <= 8 && !c->bits && c->scale[g] > 6e-5f && high - low > 2e-4f; b++)
             if (fabs(top / (double)((1 << b) - 1) - 1) < 1e-4) c->bits = b;
         float plain = -low * (1 / c->scale[g]);
-        c->search |= fabsf(c->zero[g] - plain) > 1e-4f * fmaxf(1, fabsf(plain));
+        c->search |= fabsf(c->zero[g] - plain) > 1e-5f * (fabsf(plain) + (high - low) / c->scale[g]);
     }
     for (int64_t i = 0; i < c->groups * c->length; i++) most = c->code[i] > most ? c->code[i] : most;
     if (golden_word(v, "opt")) c->search = true;

@@ -1,4 +1,4 @@
-// tables and bnb files: the levels of data types, rounding to minifloats, and whole blocks in bitsandbytes' types.
+// tables files: the levels of data types, and rounding to minifloats.
 #include "kinds.h"
 
 #include "compress/types/types.h"
@@ -15,9 +15,9 @@ static bool same_value(float a, float b) {
 
 // All of ours against the file's list; `tolerance` relative, 0: the same bits.
 static void compare_list(const golden_file *f, const char *name, const float *ours, int64_t n, double tolerance) {
-    size_t count;
+    size_t count = 0;
+    if (!golden_array(f, NULL, name)) return; // this folder has no such list
     float *theirs = golden_floats(f, NULL, name, &count);
-    if (!theirs) return; // this folder has no such list
     int64_t equal = 0;
     if ((int64_t)count == n)
         for (int64_t i = 0; i < n; i++)
@@ -83,25 +83,27 @@ static void check_decode(const golden_file *f, const char *name, minifloat m) {
 // Both ways of rounding: the arithmetic one, and the table that grids use.
 static void check_probe(const golden_file *f, const char *name, minifloat m) {
     char *code_name = base_sprintf("%s_code", name);
-    const num_tensor *wanted = golden_array(f, NULL, code_name);
-    size_t count;
-    float *x = golden_floats(f, NULL, name, &count);
+    size_t count = 0, bytes;
+    const num_tensor *probe = golden_array(f, NULL, name);
+    base_err err = {0};
+    (void)num_count(probe->ndim, probe->dim, probe->dtype, &count, &bytes);
+    float *x = golden_reals(f, NULL, name, -1, &err);
+    int64_t *wanted = x ? golden_codes(f, NULL, code_name, (int64_t)count, 2 << (m.exponent + m.mantissa), &err) : NULL;
     grid_table t;
     table_type type = {.kind = TABLE_MINIFLOAT, .bits = 1 + m.exponent + m.mantissa, .mantissa = m.mantissa};
-    base_err err = {0};
-    if (x && wanted && table_build(&type, NULL, &t, &err)) {
-        const uint8_t *codes = wanted->data;
+    if (wanted && table_build(&type, NULL, &t, &err)) {
         size_t equal = 0;
         for (size_t i = 0; i < count; i++) {
             grid_code code;
             table_encode(&t, 1, x + i, 1, &code);
-            equal += minifloat_code(m, x[i]) == codes[i] && code == codes[i];
+            equal += minifloat_code(m, x[i]) == wanted[i] && code == wanted[i];
         }
         golden_verdict(f, name, (double)equal / (double)count, NAN, equal == count, NULL);
     } else {
         golden_verdict(f, name, NAN, NAN, false, err.text);
     }
     free(code_name);
+    free(wanted);
     base_big_free(x);
 }
 
@@ -114,65 +116,4 @@ void golden_tables(const golden_file *f) {
         if (!strcmp(end, "_decode")) check_decode(f, name, m);
         if (!strcmp(end, "_probe")) check_probe(f, name, m);
     }
-}
-
-// ---- whole blocks ----------------------------------------------------------------------------------
-
-typedef struct block_result {
-    int64_t equal, near;
-    double ours, theirs;
-} block_result;
-
-static void check_block(const grid_spec *g, const float *x, int64_t n, const uint8_t *codes, const float *values,
-                        float absmax, block_result *r) {
-    grid_code *mine = base_calloc((size_t)n, sizeof *mine);
-    grid_param p;
-    base_err err = {0};
-    if (grid_fit(g, x, n, NULL, &p, &err)) {
-        grid_encode(g, p, x, n, mine);
-        for (int64_t i = 0; i < n; i++) {
-            double v = (double)grid_value(g, p, mine[i]), d = (double)values[i];
-            r->equal += mine[i] == codes[i] || v == d; // FP4 has two codes for zero
-            r->near += fabs(v - d) <= 1e-6 * (double)absmax;
-            r->ours += (v - (double)x[i]) * (v - (double)x[i]);
-            r->theirs += (d - (double)x[i]) * (d - (double)x[i]);
-        }
-    }
-    free(mine);
-}
-
-static void check_variant(const golden_file *f, const char *v, const float *w, int64_t n) {
-    char name[16] = {0};
-    for (int i = 0; i < 15 && v[i] && v[i] != '_'; i++) name[i] = v[i];
-    if (!strcmp(name, "fp4")) snprintf(name, sizeof name, "fp4-bnb");
-    type_choice choice;
-    grid_table table;
-    base_err err = {0};
-    const num_tensor *code = golden_array(f, v, "code");
-    float *values = golden_floats(f, v, "deq", NULL), *absmax = golden_floats(f, v, "absmax", NULL);
-    int64_t block = golden_number(v, "b", 64);
-    if (!code || !values || !absmax || block < 1 || !type_find(name, 4, &choice, &err) || choice.even ||
-        !table_build(&choice.type, NULL, &table, &err)) {
-        golden_verdict(f, v, NAN, NAN, false, err.text[0] ? err.text : "an array is missing");
-    } else {
-        grid_spec g = {.bits = choice.type.bits, .table = &table, .scale = NUM_F32};
-        block_result r = {0};
-        for (int64_t at = 0; at < n; at += block) {
-            int64_t length = n - at < block ? n - at : block;
-            check_block(&g, w + at, length, (const uint8_t *)code->data + at, values + at, absmax[at / block], &r);
-        }
-        double share = (double)r.equal / (double)n;
-        golden_verdict(f, v, share, r.theirs > 0 ? r.ours / r.theirs : 1, share >= 0.9999 && r.near >= r.equal, NULL);
-    }
-    base_big_free(values);
-    base_big_free(absmax);
-}
-
-void golden_bnb(const golden_file *f) {
-    size_t n, count;
-    float *w = golden_floats(f, NULL, "W", &n);
-    char **variants = golden_variants(f, "code", &count);
-    for (size_t i = 0; w && i < count; i++) check_variant(f, variants[i], w, (int64_t)n);
-    base_names_free(variants, count);
-    base_big_free(w);
 }

@@ -11,7 +11,7 @@ const golden_kind golden_kinds[] = {
     {"sparsegpt_", ".npz", "W", golden_sparsegpt},
     {"awq_", ".npz", "x_mean_abs", golden_awq},
     {"svdllm_", ".npz", "W", golden_svdllm},
-    {"wanda_magnitude_", ".npz", "W", golden_wanda},
+    {"wanda_", ".npz", "W", golden_wanda},
     {"tables_", ".npz", NULL, golden_tables},
     {"bnb_", ".npz", "W", golden_bnb},
     {"scalar_", ".npz", NULL, golden_scalar_quantisers},

@@ -208,17 +208,19 @@ static void put_in_order(const gptq_work *k) {
 static bool run(gptq_work *k, int64_t *order, float *f, sweep *s, base_err *err) {
     solver_problem *p = k->p;
     int64_t rows = p->rows, cols = p->cols;
-    bool whole = k->group >= cols, fixed = k->o->fitted || p->fitted;
+    // A group as wide as the row or wider is fitted with the groups, behind the dead inputs; a row before them.
+    bool moving = k->group < cols && !k->o->static_groups, row = p->grid.group <= 0;
+    bool fixed = k->o->fitted || p->fitted;
     memcpy(k->w, p->r, (size_t)(rows * cols) * sizeof *k->w);
     find_order(k, order);
     for (int64_t c = 0; k->diagonal && c < cols; c++) {
         k->diagonal[c] = p->h[order[c] * cols + order[c]];
         k->diagonal[cols + c] = p->h[c * cols + c];
     }
-    if (whole && !fixed && !fit_ahead(k, k->w, err)) return false;
+    if (row && !fixed && !fit_ahead(k, k->w, err)) return false;
     for (int64_t c = 0; c < cols; c++)
         for (int64_t r = 0; p->h[c * cols + c] == 0 && r < rows; r++) k->w[r * cols + c] = 0;
-    if (!whole && !fixed && k->o->static_groups && !fit_ahead(k, k->w, err)) return false;
+    if (!row && !moving && !fixed && !fit_ahead(k, k->w, err)) return false;
     if (k->o->act_order || k->o->group_order) put_in_order(k);
     return (k->o->factored || sweep_factor(p->layer, cols, p->h, s->order, k->o->damp, f, &p->damping, p->job, err)) &&
            sweep_run(s, err);

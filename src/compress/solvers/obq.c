@@ -4,7 +4,8 @@
 // Of the weights of a row still free, the one that costs least, (w - q)^2 / [H^-1]_pp, is fixed; the free ones move by
 // -[H^-1]_:p (w_p - q_p) / [H^-1]_pp, and row and column p leave the inverse by one step of Gaussian elimination.
 // Quantising, a weight more than half a step off its grid goes first. Pruning (q = 0), every row is traced to the end
-// and the weights that go are then chosen over all rows together by the least next cost.
+// and the weights that go are then chosen over all rows together: by the least next cost (the paper), or by the least
+// of all costs (its code), whichever loses less.
 #include "compress/solvers/obq.h"
 
 #include <math.h>
@@ -18,20 +19,38 @@ typedef struct row_state {
     uint8_t *done;   // [n]
 } row_state;
 
-// (H + damping)^-1 in float64, dead inputs with a diagonal of 1.
-static bool invert(const char *layer_name, const float *h, int64_t n, double damp, double *inverse, double *damping,
-                   base_job *job, base_err *err) {
-    double mean = 0;
-    for (int64_t i = 0; i < n; i++) mean += h[i * n + i] == 0 ? 1 : (double)h[i * n + i];
+// Whether H + damping can be factored in the arithmetic of the authors' code, float32. Where it cannot, float64 would
+// still find an inverse, of rounding errors.
+static bool full_rank(const double *h, int64_t n, base_err *err, bool *yes) {
+    float *f = base_big_alloc((size_t)(n * n), sizeof *f, "a trial factor of the second moment", err);
+    if (!f) return false;
+    for (int64_t i = 0; i < n * n; i++) f[i] = (float)h[i];
+    *yes = num_cholesky(n, f, n);
+    base_big_free(f);
+    return true;
+}
+
+// (H + damping)^-1 in float64. Damping comes before dead inputs are looked for, which get a diagonal of 1; where H is
+// singular then, `ridge` is added to its diagonal (0: the damping is raised instead, which does not depend on the scale
+// of H).
+static bool invert(const char *layer_name, const float *h, int64_t n, double damp, double ridge, double *inverse,
+                   double *damping, base_job *job, base_err *err) {
+    double mean = 0, used = damp, more = 0;
+    for (int64_t i = 0; i < n; i++) mean += (double)h[i * n + i];
     mean /= (double)n;
-    double used = damp;
     for (int tries = 0; tries < 10; tries++) {
-        if (tries) used = used > 0 ? used * 10 : 1e-6;
+        if (tries == 1 && ridge > 0)
+            more = ridge;
+        else if (tries)
+            used = used > 0 ? used * 10 : 1e-6;
         for (int64_t i = 0; i < n * n; i++) inverse[i] = (double)h[i];
-        for (int64_t i = 0; i < n; i++)
-            inverse[i * n + i] = (h[i * n + i] == 0 ? 1 : (double)h[i * n + i]) + used * mean;
-        if (!base_go_on(job, err)) return false;
-        if (num_dspd_inverse(n, inverse, n)) {
+        for (int64_t i = 0; i < n; i++) {
+            double diagonal = (double)h[i * n + i] + used * mean;
+            inverse[i * n + i] = (diagonal == 0 ? 1 : diagonal) + more;
+        }
+        bool yes;
+        if (!base_go_on(job, err) || !full_rank(inverse, n, err, &yes)) return false;
+        if (yes && num_dspd_inverse(n, inverse, n)) {
             if (used > damp)
                 base_log(job, BASE_WARN,
                          "%s: damping raised from %g to %g of the mean diagonal before it could be inverted",
@@ -103,19 +122,32 @@ static float round_to(const solver_problem *p, grid_param g, double w, grid_code
 static void quantize_row(const solver_problem *p, row_state *s, int64_t row) {
     const uint8_t *mask = p->mask ? p->mask + row * s->n : NULL;
     int64_t left = s->n;
-    for (int64_t i = 0; mask && i < s->n; i++)
-        if (!mask[i]) fix(s, i, 0), left--;
+    // What is 0 stays 0: pruned weights, dead inputs, and weights that a zero point holds without error.
+    for (int64_t i = 0; i < s->n; i++) {
+        bool pruned = mask && !mask[i];
+        if (!pruned && s->w[i] != 0) continue;
+        grid_code code = 0;
+        float value = pruned ? 0 : round_to(p, grid_at(p, row, i), 0, &code);
+        if (value != 0) continue; // a grid without a zero
+        p->codes[row * s->n + i] = code;
+        fix(s, i, 0);
+        left--;
+    }
     for (; left > 0; left--) {
         int64_t cheapest = -1, farthest = -1;
-        double least = INFINITY, most = 0;
+        double least = INFINITY;
+        float most = 0;
         grid_code code;
         for (int64_t i = 0; i < s->n; i++) {
             if (s->done[i]) continue;
             grid_param g = grid_at(p, row, i);
-            double off = s->w[i] - (double)round_to(p, g, s->w[i], &code), cost = off * off / s->inverse[i * s->n + i];
-            double limit = (double)g.scale * (double)g.scale / 4;
+            // In float32: the largest weight of a symmetric grid is just half a step off, and rounding decides about it
+            // as in the authors' code.
+            float off = (float)s->w[i] - round_to(p, g, s->w[i], &code), square = off * off;
+            float limit = 0.25f * (g.scale * g.scale);
+            double cost = (double)square / s->inverse[i * s->n + i];
             if (cheapest < 0 || cost < least) least = cost, cheapest = i;
-            if (off * off > (most > limit ? most : limit) * (1 + 1e-6)) most = off * off, farthest = i;
+            if (square > limit && square > most) most = square, farthest = i;
         }
         int64_t pick = farthest >= 0 ? farthest : cheapest;
         float value = round_to(p, grid_at(p, row, pick), s->w[pick], &code);
@@ -124,8 +156,8 @@ static void quantize_row(const solver_problem *p, row_state *s, int64_t row) {
     }
 }
 
-// Grids of rows or groups, over the kept weights.
-static bool fit_grids(solver_problem *p, base_err *err) {
+// Grids of rows or groups, over the kept weights; without damping dead inputs are 0 by then.
+static bool fit_grids(solver_problem *p, double damp, base_err *err) {
     int64_t n = p->cols, group = p->grid.group > 0 && p->grid.group < n ? p->grid.group : n, at = 0;
     float *kept = base_calloc((size_t)n, sizeof *kept);
     bool ok = true;
@@ -133,7 +165,8 @@ static bool fit_grids(solver_problem *p, base_err *err) {
         for (int64_t c = 0; ok && c < n; c += group, at++) {
             int64_t count = 0;
             for (int64_t i = c; i < n && i < c + group; i++)
-                if (!p->mask || p->mask[r * n + i]) kept[count++] = p->r[r * n + i];
+                if (!p->mask || p->mask[r * n + i])
+                    kept[count++] = damp <= 0 && p->h[i * n + i] == 0 ? 0 : p->r[r * n + i];
             grid_param g;
             ok = grid_fit(&p->grid, kept, count, p->job, &g, err);
             p->scales[at] = g.scale;
@@ -143,15 +176,15 @@ static bool fit_grids(solver_problem *p, base_err *err) {
     return ok;
 }
 
-bool obq_quantize(solver_problem *p, double damp, bool fitted, base_err *err) {
+bool obq_quantize(solver_problem *p, double damp, double ridge, bool fitted, base_err *err) {
     int64_t n = p->cols;
     if (n > OBQ_MOST_COLUMNS)
         return base_fail(err,
                          "%s: obq costs the cube of the inputs for every row; %lld inputs are more than %d, use gptq",
                          p->layer, (long long)n, OBQ_MOST_COLUMNS);
     double *inverse = base_big_alloc((size_t)(n * n), sizeof *inverse, "the inverse of the second moment", err);
-    bool ok = inverse && invert(p->layer, p->h, n, damp, inverse, &p->damping, p->job, err);
-    ok = ok && (fitted || fit_grids(p, err));
+    bool ok = inverse && invert(p->layer, p->h, n, damp, ridge, inverse, &p->damping, p->job, err);
+    ok = ok && (fitted || fit_grids(p, damp, err));
     bool stopped = false;
 #ifdef _OPENMP
 #pragma omp parallel if ((double)(p->rows * n) * (double)(n * n) > 1e6)
@@ -256,9 +289,9 @@ static void prune_row(const obq_prune_problem *p, row_state *s, int64_t row, int
     free(gone);
 }
 
-// How many steps each row takes when the cheapest next step of all rows is taken `total` times. A row's later step can
-// be cheaper than its next one but must wait for it, so this is a walk, not a sort.
-static void share_out(const trace *t, int64_t rows, int64_t total, int64_t *steps) {
+// How many steps each row takes when the cheapest next step of all rows is taken `total` times: the paper's
+// algorithm 2.
+static void walk_out(const trace *t, int64_t rows, int64_t total, int64_t *steps) {
     for (int64_t k = 0; k < total; k++) {
         int64_t best = -1;
         for (int64_t r = 0; r < rows; r++)
@@ -268,6 +301,27 @@ static void share_out(const trace *t, int64_t rows, int64_t total, int64_t *step
         if (best < 0) return;
         steps[best]++;
     }
+}
+
+static int rising(const void *a, const void *b) {
+    float x = *(const float *)a, y = *(const float *)b;
+    return (x > y) - (x < y);
+}
+
+// As many steps of each row as it has among the `total` cheapest of all: the authors' code.
+static bool sort_out(const trace *t, int64_t rows, int64_t total, int64_t *steps, base_err *err) {
+    int64_t n = rows * t->steps, below = 0;
+    if (total <= 0) return true;
+    float *sorted = base_big_alloc((size_t)n, sizeof *sorted, "obq's sorted costs", err);
+    if (!sorted) return false;
+    memcpy(sorted, t->cost, (size_t)n * sizeof *sorted);
+    qsort(sorted, (size_t)n, sizeof *sorted, rising);
+    float last = sorted[total - 1];
+    base_big_free(sorted);
+    for (int64_t i = 0; i < n; i++) below += t->cost[i] < last;
+    for (int64_t i = 0, ties = total - below; i < n; i++)
+        if (t->cost[i] < last || (t->cost[i] == last && ties-- > 0)) steps[i / t->steps]++;
+    return true;
 }
 
 typedef struct prune_pass {
@@ -314,6 +368,75 @@ static bool run_pass(const prune_pass *a, base_err *err) {
     return ok && base_go_on(p->job, err);
 }
 
+// tr(D H D^T), D what these rows lose.
+static double lost(const obq_prune_problem *p) {
+    int64_t n = p->cols;
+    double sum = 0, *d = base_calloc((size_t)n, sizeof *d);
+    for (int64_t r = 0; r < p->rows; r++) {
+        for (int64_t i = 0; i < n; i++) d[i] = (double)p->w[r * n + i] - (double)p->out[r * n + i];
+        for (int64_t i = 0; i < n; i++) {
+            double row = 0;
+            for (int64_t k = 0; d[i] != 0 && k < n; k++) row += d[k] * (double)p->h[i * n + k];
+            sum += d[i] * row;
+        }
+    }
+    free(d);
+    return sum;
+}
+
+// Whether the rows to which the two counts give different steps lose less with the second. Costs cannot tell: they
+// count the damping.
+static bool second_loses_less(const obq_prune_problem *p, const double *inverse, const int64_t *first,
+                              const int64_t *second, bool *yes, base_err *err) {
+    int64_t n = p->cols, rows = 0;
+    for (int64_t r = 0; r < p->rows; r++) rows += first[r] != second[r];
+    *yes = false;
+    if (!rows) return true;
+    float *w = base_big_alloc((size_t)(rows * n), 2 * sizeof *w, "obq's rows", err);
+    if (!w) return false;
+    obq_prune_problem some = *p;
+    int64_t *steps = base_calloc((size_t)rows, 2 * sizeof *steps), at = 0;
+    some.w = w;
+    some.out = w + rows * n;
+    some.mask = base_calloc((size_t)(rows * n), 1);
+    some.rows = rows;
+    uint8_t *alive = p->alive ? base_calloc((size_t)(rows * n), 1) : NULL;
+    some.alive = alive;
+    for (int64_t r = 0; r < p->rows; r++) {
+        if (first[r] == second[r]) continue;
+        memcpy(w + at * n, p->w + r * n, (size_t)n * sizeof *w);
+        if (alive) memcpy(alive + at * n, p->alive + r * n, (size_t)n);
+        steps[at] = first[r];
+        steps[rows + at++] = second[r];
+    }
+    double loss[2] = {0, 0};
+    bool ok = true;
+    for (int k = 0; ok && k < 2; k++) {
+        ok = run_pass(&(prune_pass){&some, inverse, steps + k * rows, 0, NULL}, err);
+        loss[k] = ok ? lost(&some) : 0;
+    }
+    *yes = loss[1] < loss[0];
+    base_big_free(w);
+    free(steps);
+    free(some.mask);
+    free(alive);
+    return ok;
+}
+
+// A row's later step can be cheaper than its next one but must wait for it, so that the walk and the sort are not the
+// same, nor either always the better.
+static bool share_out(const obq_prune_problem *p, const double *inverse, const trace *t, int64_t *steps,
+                      base_err *err) {
+    int64_t total = (int64_t)((double)(p->rows * t->steps) * p->sparsity), *other;
+    bool sorted;
+    other = base_calloc((size_t)p->rows, sizeof *other);
+    walk_out(t, p->rows, total, steps);
+    bool ok = sort_out(t, p->rows, total, other, err) && second_loses_less(p, inverse, steps, other, &sorted, err);
+    if (ok && sorted) memcpy(steps, other, (size_t)p->rows * sizeof *steps);
+    free(other);
+    return ok;
+}
+
 static bool prune_unstructured(obq_prune_problem *p, const double *inverse, base_err *err) {
     int64_t blocks = (p->cols + p->block - 1) / p->block;
     trace t = {.steps = blocks};
@@ -323,8 +446,7 @@ static bool prune_unstructured(obq_prune_problem *p, const double *inverse, base
     int64_t *steps = base_calloc((size_t)p->rows, sizeof *steps);
     bool ok = t.first && run_pass(&(prune_pass){p, inverse, NULL, blocks, &t}, err);
     if (ok) {
-        share_out(&t, p->rows, (int64_t)((double)(p->rows * blocks) * p->sparsity), steps);
-        ok = run_pass(&(prune_pass){p, inverse, steps, 0, NULL}, err);
+        ok = share_out(p, inverse, &t, steps, err) && run_pass(&(prune_pass){p, inverse, steps, 0, NULL}, err);
     }
     base_big_free(t.cost);
     base_big_free(t.first);
@@ -340,7 +462,7 @@ bool obq_prune(obq_prune_problem *p, base_err *err) {
             err, "%s: obs costs the cube of the inputs for every row; %lld inputs are more than %d, use sparsegpt",
             p->layer, (long long)n, OBQ_MOST_COLUMNS);
     double *inverse = base_big_alloc((size_t)(n * n), sizeof *inverse, "the inverse of the second moment", err);
-    bool ok = inverse && invert(p->layer, p->h, n, p->damp, inverse, &p->damping, p->job, err);
+    bool ok = inverse && invert(p->layer, p->h, n, p->damp, p->ridge, inverse, &p->damping, p->job, err);
     if (ok && p->n)
         ok = run_pass(&(prune_pass){p, inverse, NULL, n, NULL}, err);
     else if (ok)
@@ -356,7 +478,7 @@ static bool solve_group(solver_problem *p, void *context, base_err *err) {
     bool fitted = p->grid.group == GROUP_TENSOR;
     solver_problem rows = *p;
     if (fitted) rows.grid.group = GROUP_ROW;
-    bool ok = obq_quantize(&rows, solver_number(p, "damp", 0.01), fitted || p->fitted, err);
+    bool ok = obq_quantize(&rows, solver_number(p, "damp", 0.01), 0, fitted || p->fitted, err);
     p->damping = rows.damping;
     return ok;
 }

@@ -63,11 +63,11 @@ static bool choose_block(void *work, int64_t from, int64_t count, const float *a
     return true;
 }
 
-// The least scores among the next m weights of a lane go until m - n stay; the first of equal ones goes first.
+// The least scores among the next weights of a lane go until m - n stay; the first of equal ones goes first.
 static void choose_some(const sparse_work *k, const float *here, uint8_t *mask, int64_t column, int64_t count) {
-    int64_t stay = 0;
+    int64_t stay = 0, most = (k->p->tail ? count : k->p->m) - k->p->n;
     for (int64_t i = 0; i < count; i++) stay += mask[i];
-    for (; stay > k->p->m - k->p->n; stay--) {
+    for (; stay > most && stay > 0; stay--) {
         int64_t least = -1;
         float value = 0;
         for (int64_t i = 0; i < count; i++) {

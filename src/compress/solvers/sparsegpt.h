@@ -13,6 +13,7 @@ typedef struct sparsegpt_problem {
     int64_t rows, cols;
     double sparsity; // fraction of each block of columns, unless n > 0
     int64_t n, m;    // n of every m weights in a row go (of a shorter last run: so many that m - n stay); n = 0: any
+    bool tail;       // n go of a shorter last run as well, as in the authors' code
     double damp;
     int64_t block;
     const grid_spec *grid; // quantise what is kept on the grids of the dense rows or groups; NULL: prune only

@@ -18,16 +18,23 @@ typedef struct hessian {
     model *m;
     data_set *set;
     data_view *view;
-    int *rows, count; // layers of the model
-    bool exact;
+    int *rows, count;         // layers of the model
+    bool exact, traces, tops; // the figures that the file has
 } hessian;
 
+// Below $VISE_REAL, else below real/ beside the folder of vectors, else where the tests look: ../shared/real.
 static char *real_path(const golden_file *f, const char *relative) {
     const char *real = getenv("VISE_REAL");
-    char *folder = real ? NULL : base_sprintf("%.*s", (int)(strlen(f->path) - strlen(base_basename(f->path))), f->path);
-    char *base = real ? base_strdup(real) : base_join(folder, "../real"), *path = base_join(base, relative);
+    char *folder = base_sprintf("%.*s", (int)(strlen(f->path) - strlen(base_basename(f->path))), f->path);
+    char *beside = base_join(folder[0] ? folder : ".", "../real");
+    const char *const bases[] = {real ? real : beside, "../shared/real"};
+    char *path = base_join(bases[0], relative);
+    if (!real && !base_is_file(path)) {
+        free(path);
+        path = base_join(bases[1], relative);
+    }
     free(folder);
-    free(base);
+    free(beside);
     return path;
 }
 
@@ -41,12 +48,20 @@ static bool open_images(hessian *h, const char *images, base_err *err) {
     data_spec *spec = script_dataset_spec(descriptor, err);
     free(descriptor);
     if (!spec) return false;
+    // The named files first, so that sample i of them is sample i of the set.
+    size_t first = 0;
     for (size_t i = 0; i < spec->source_count; i++) {
-        bool wanted = !strncmp(base_basename(spec->sources[i].path), images, (size_t)(strchr(images, '[') - images));
-        spec->sources[i].part = wanted ? DATA_CALIB : DATA_TEST;
+        data_source one = spec->sources[i];
+        bool wanted = !strncmp(base_basename(one.path), images, (size_t)(strchr(images, '[') - images));
+        one.part = wanted ? DATA_CALIB : DATA_TEST;
+        spec->sources[i] = wanted ? spec->sources[first] : one;
+        if (wanted) spec->sources[first++] = one;
     }
     h->set = data_open(spec, NULL, err);
     data_spec_free(spec);
+    if (h->set && to > h->set->part_count[DATA_CALIB])
+        return base_fail(err, "images %d to %d are asked for, and the files have %lld", from, to - 1,
+                         (long long)h->set->part_count[DATA_CALIB]);
     data_view *all = h->set ? data_view_part(h->set, DATA_CALIB, err) : NULL;
     if (all) h->view = data_view_range(all, 0, to - from, err);
     data_view_free(all);
@@ -54,17 +69,30 @@ static bool open_images(hessian *h, const char *images, base_err *err) {
     return h->view;
 }
 
+// Each layer has the figures of the first: exact ones, or a trace with its standard error.
 static bool open_layers(hessian *h, base_err *err) {
+    static const char *const known[] = {"trace_exact", "trace", "trace_se", "top_eig_exact", "top_eig"};
     const char *name;
-    json_t *layer;
+    json_t *layer, *first = json_object_iter_value(json_object_iter((json_t *)h->layers));
     h->rows = base_calloc(json_object_size(h->layers) + 1, sizeof *h->rows);
+    h->exact = json_object_get(first, "trace_exact") || json_object_get(first, "top_eig_exact");
+    h->traces = json_object_get(first, h->exact ? "trace_exact" : "trace");
+    h->tops = json_object_get(first, h->exact ? "top_eig_exact" : "top_eig");
+    if (!h->traces && !h->tops) return base_fail(err, "its layers have neither traces nor largest eigenvalues");
     json_object_foreach((json_t *)h->layers, name, layer) {
         int l = model_find_layer(h->m, name);
-        if (l < 0) return base_fail(err, "the model has no layer %s", name);
+        char shown[64];
+        base_clean(shown, sizeof shown, name);
+        if (l < 0) return base_fail(err, "the model has no layer %s", shown);
         h->rows[h->count++] = l;
-        h->exact = json_object_get(layer, "trace_exact") != NULL;
+        for (size_t k = 0; k < sizeof known / sizeof *known; k++) {
+            const json_t *value = json_object_get(layer, known[k]);
+            if (!value != !json_object_get(first, known[k]) || (value && !(json_number_value(value) > 0)))
+                return base_fail(err, "layer %s has no %s above 0, and each is to have the figures of the first", shown,
+                                 known[k]);
+        }
     }
-    return h->count > 0;
+    return true;
 }
 
 static double figure(const hessian *h, int row, const char *key) {
@@ -99,11 +127,12 @@ static void check_traces(const hessian *h, const char *method, const char *name)
         inside += off <= limit;
         worst = fmax(worst, off / trace);
         sum += ours / trace / h->count;
-        want.value[r] = figure(h, r, h->exact ? "avg_trace_exact" : "avg_trace");
+        want.value[r] = trace / t.weights[r];
     }
-    double rank = study_rank_correlation(&t, &want);
-    // Three standard errors are left by one layer of 370.
-    bool pass = inside >= h->count - (h->count >= 20 && !h->exact) && rank >= 0.95;
+    // Three standard errors are left by one layer of 370, and few sampled layers may change places within theirs.
+    double rank = h->count > 2 ? study_rank_correlation(&t, &want) : 1;
+    bool many = h->count >= 20, ordered = rank >= 0.95 || (!h->exact && !many);
+    bool pass = inside >= h->count - (many && !h->exact) && ordered;
     snprintf(why, sizeof why, "%d of %d layers, worst %.2g, Spearman %.4f, %.1f s", inside, h->count, worst, rank,
              base_now() - start);
     golden_verdict(h->f, name, (double)inside / h->count, sum, pass, why);
@@ -133,23 +162,27 @@ static void check_tops(const hessian *h) {
 }
 
 void golden_hessian(const golden_file *f) {
-    json_error_t problem;
-    json_t *root = json_load_file(f->path, 0, &problem);
+    json_t *root = golden_json(f);
+    if (!root) return;
     hessian h = {.f = f, .layers = json_object_get(root, "layers")};
     const char *name = json_string_value(json_object_get(root, "model"));
-    char *relative = base_sprintf("models/%s.safetensors", name ? name : "?"), *path = real_path(f, relative);
+    char shown[64], *relative = base_sprintf("models/%s.safetensors", name ? name : "?"),
+                    *path = real_path(f, relative);
     base_err err = {0};
-    if (!name || !h.layers) {
-        golden_verdict(f, NULL, NAN, NAN, false, "no model and layers");
+    base_clean(shown, sizeof shown, name ? name : "?");
+    if (!name || strchr(name, '/') || !json_object_size(h.layers)) {
+        golden_verdict(f, NULL, NAN, NAN, false, "no model by its name, or no layers");
     } else if (!base_is_file(path)) {
-        printf("left %-36s %s is not there\n", f->name, path);
+        char *why = base_sprintf("the model %s is not there", shown);
+        golden_skip(f, NULL, why);
+        free(why);
     } else if (!(h.m = script_model_open(path, NULL, &err)) ||
                !open_images(&h, json_string_value(json_object_get(root, "images")), &err) || !open_layers(&h, &err)) {
         golden_verdict(f, NULL, NAN, NAN, false, err.text);
     } else {
-        check_traces(&h, "auto", "trace");
-        check_tops(&h);
-        if (getenv("VISE_SLOW")) {
+        if (h.traces) check_traces(&h, "auto", "trace");
+        if (h.tops) check_tops(&h);
+        if (h.traces && getenv("VISE_SLOW")) {
             check_traces(&h, "sampled", "trace_sampled");
             check_traces(&h, "hutchinson", "trace_hutchinson");
         }

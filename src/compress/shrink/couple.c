@@ -86,14 +86,13 @@ static void norm(couple *c, const model_node *n, const model_shape *in, const mo
     pin(c, n->in[0]);
 }
 
+// A group of a grouped convolution goes as a whole, its inputs with its outputs: each group has as many as the others.
 static void conv(couple *c, const model_node *n, const model_shape *in, const model_shape *out) {
-    int64_t groups = (int64_t)n->attr[CONV_GROUPS], each = out->dim[1] / in->dim[1];
+    int64_t groups = (int64_t)n->attr[CONV_GROUPS];
     if (groups <= 1) return;
-    if (groups != in->dim[1]) {
-        pin_node(c, n);
-        return;
-    }
-    for (int64_t i = 0; i < out->dim[1]; i++) tie(c, c->at[n->in[0]] + i / each, c->at[n->out[0]] + i);
+    int64_t reads = in->dim[1] / groups, gives = out->dim[1] / groups, first = c->at[n->in[0]];
+    for (int64_t i = 0; i < in->dim[1]; i++) tie(c, first + i / reads * reads, first + i);
+    for (int64_t i = 0; i < out->dim[1]; i++) tie(c, first + i / gives * reads, c->at[n->out[0]] + i);
     tie_spaces(c, n->in[0], n->out[0]);
 }
 

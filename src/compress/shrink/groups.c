@@ -8,7 +8,7 @@ static bool has_matrix(const model_node *n) {
     return n->op == MODEL_LINEAR || n->op == MODEL_CONV2D;
 }
 
-// A depthwise convolution passes channels on.
+// A depthwise or grouped convolution passes channels on.
 static bool passes(const model_graph *g, const model_node *n) {
     return n->op == MODEL_CONV2D && n->attr[CONV_GROUPS] > 1 && g->shapes[n->in[0]].dim[1] > 1;
 }
@@ -154,8 +154,7 @@ static bool cut_matrix(const cut *k, model_node *n, base_err *err) {
     if (!pick(k, n->param[0], 0, n->out[0], err) || !pick(k, n->param[1], 0, n->out[0], err)) return false;
     if (!deep && !pick(k, n->param[0], 1, n->in[0], err)) return false;
     n->attr[conv ? CONV_OUT : LINEAR_OUT] = (double)all_kept(k, n->out[0]);
-    if (deep && n->attr[CONV_GROUPS] == (double)couple_channels(k->c, n->in[0]))
-        n->attr[CONV_GROUPS] = (double)all_kept(k, n->in[0]);
+    if (deep) n->attr[CONV_GROUPS] *= (double)all_kept(k, n->in[0]) / (double)couple_channels(k->c, n->in[0]);
     return true;
 }
 

@@ -122,6 +122,7 @@ const compress_name compress_names[] = {
     {"batch-norm-folding", "fold_batch_norms"},
     {"bn folding", "fold_batch_norms"},
     {"quarot-folded", "rotate_stream"},
+    {"rptq", "permute_channels"},
     {"hadamard", "quarot"},
     {"hadamard rotation", "quarot"},
     {"random rotation", "quarot"},

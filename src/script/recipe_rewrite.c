@@ -72,9 +72,11 @@ REWRITE(equalise)
 REWRITE(absorb_bias)
 REWRITE(smooth)
 REWRITE(rotate_stream)
+REWRITE(permute_channels)
 REWRITE(learn_rotation)
 
 #define ROW(name)                                                                                                      \
     { #name, name }
-const luaL_Reg recipe_rewrite_functions[] = {ROW(fold_batch_norms), ROW(equalise),       ROW(absorb_bias), ROW(smooth),
-                                             ROW(rotate_stream),    ROW(learn_rotation), {NULL, NULL}};
+const luaL_Reg recipe_rewrite_functions[] = {ROW(fold_batch_norms), ROW(equalise),      ROW(absorb_bias),
+                                             ROW(smooth),           ROW(rotate_stream), ROW(learn_rotation),
+                                             ROW(permute_channels), {NULL, NULL}};

@@ -54,6 +54,8 @@ static const struct {
      "A new model with SmoothQuant's scales folded into its norms."},
     {"rotate_stream", "rotate_stream(net [, part] [, { option = value }])",
      "A new model whose residual stream is rotated, the rotation folded into the layers around it."},
+    {"permute_channels", "permute_channels(net [, part] [, { option = value }])",
+     "A new model whose channels, hidden units and heads stand in the order of their importance."},
     {"shrink", "shrink(net, { what =, option = value [, calibrate = part] })",
      "A new, smaller model without the channels, hidden units, attention heads or residual blocks that matter least, "
      "and a table of its figures (`parameters`, `bytes`, `flops`, each also `_before`). What reads a removed piece "

@@ -94,6 +94,49 @@ static void says(const said *s, const char *part) {
     if (!strstr(s->text, part)) fail_msg("%swanted: %s", s->text, part);
 }
 
+// ---- order -----------------------------------------------------------------------------------------
+
+// Every channel of the chain in order: "a" and the depthwise behind it by what "b" reads, "b" by what "fc" reads of its
+// pixels. No sum, norm or output channel moves.
+static void ordered(void **state) {
+    (void)state;
+    said log;
+    model *m = chain(true, 3), *now = must("permute_channels", m, NULL, NULL, &log);
+    says(&log, "3 folded, 0 left");
+    const float *b = weight(now, "b.weight"), *fc = weight(now, "fc.weight");
+    double last = INFINITY;
+    for (int c = 0; c < 7; c++) {
+        double most = 0;
+        for (int o = 0; o < 5; o++)
+            for (int k = 0; k < 4; k++) most = fmax(most, fabs((double)b[(o * 7 + c) * 4 + k]));
+        assert_true(most <= last);
+        last = most;
+    }
+    int pixels = (int)(model_shape_count(&now->graph->params[model_graph_param(now->graph, "fc.weight")].shape) / 55);
+    last = INFINITY;
+    for (int c = 0; c < 5; c++) {
+        double most = 0;
+        for (int o = 0; o < 11; o++)
+            for (int k = 0; k < pixels; k++) most = fmax(most, fabs((double)fc[(o * 5 + c) * pixels + k]));
+        assert_true(most <= last);
+        last = most;
+    }
+    model *random = must("permute_channels", m, NULL, "order=random", NULL);
+    assert_memory_not_equal(weight(random, "b.weight"), weight(m, "b.weight"), 140 * sizeof(float));
+    model_close(random), model_close(now), model_close(m);
+    must_fail("permute_channels", m = chain(true, 3), NULL, "order=act", "order = \"act\" needs samples");
+    model_close(m);
+    m = randomise(nets_language(4), 6); // up and gate's hidden units move together; the stream stays
+    now = must("permute_channels", m, NULL, NULL, &log);
+    assert_memory_equal(weight(now, "embed.weight"), weight(m, "embed.weight"), 23 * 12 * sizeof(float));
+    assert_memory_not_equal(weight(now, "up.weight"), weight(m, "up.weight"), 20 * 12 * sizeof(float));
+    model_close(now), model_close(m);
+    model_graph *g = nets_start(DATA_FEATURES, 1, 6, 0, 0);
+    m = nets_create(g, nets_add(g, "linear", "only", 0, -1, "4 1", NULL), MODEL_CLASSIFY, 4);
+    must_fail("permute_channels", m, NULL, NULL, "no layer's outputs can be put in another order");
+    model_close(m);
+}
+
 // ---- batch norms -----------------------------------------------------------------------------------
 
 static void norms(void **state) {
@@ -490,11 +533,12 @@ static void not_rotated(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(norms),        cmocka_unit_test(norms_left),
-        cmocka_unit_test(equal_ranges), cmocka_unit_test(through_attention),
-        cmocka_unit_test(nothing),      cmocka_unit_test(smoothed),
-        cmocka_unit_test(absorbed),     cmocka_unit_test(rotated),
-        cmocka_unit_test(not_rotated),  cmocka_unit_test(learned),
+        cmocka_unit_test(ordered),           cmocka_unit_test(norms),
+        cmocka_unit_test(norms_left),        cmocka_unit_test(equal_ranges),
+        cmocka_unit_test(through_attention), cmocka_unit_test(nothing),
+        cmocka_unit_test(smoothed),          cmocka_unit_test(absorbed),
+        cmocka_unit_test(rotated),           cmocka_unit_test(not_rotated),
+        cmocka_unit_test(learned),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -191,6 +191,48 @@ static void cut_is_zeroed(void **state) {
     }
 }
 
+// Units in any order: the same function, other weights.
+static void order_does_not_matter(void **state) {
+    (void)state;
+    model *nets[] = {nets_images(3), nets_language(4), flat_net(), padded_net(), text_net(), grouped_net()};
+    for (int k = 0; k < 6; k++) {
+        base_err err = {0};
+        couple c;
+        int count;
+        assert_true(couple_make(&c, nets[k], &err));
+        couple_group *g = couple_groups(&c, &count);
+        int64_t places = c.at[nets[k]->graph->value_count];
+        for (uint64_t seed = 1; seed < 6; seed++) {
+            int32_t *rank = calloc((size_t)places + 1, sizeof *rank);
+            num_rng rng = num_rng_seed(seed, 3);
+            model_draft *d = model_draft_new(nets[k], &err);
+            for (int i = 0; i < count; i++) {
+                int32_t layout[64];
+                int layouts = couple_layouts(&c, &g[i], layout);
+                assert_int_equal(layouts, k == 3 && g[i].residual ? 2 : 1);
+                for (int l = 0; l < layouts; l++) {
+                    for (int64_t p = 0; p < places; p++) rank[p] = -1;
+                    for (int u = 0; u < g[i].unit_count; u++)
+                        if (layout[u] == l) rank[g[i].unit[u]] = (int32_t)num_rng_below(&rng, 1000);
+                    if (!couple_reorder(&c, rank, d, &err)) fail_msg("net %d: %s", k, err.text);
+                }
+            }
+            model *m = finish(d);
+            double difference = logit_difference(nets[k], m), moved = 0;
+            if (difference > 2e-5) fail_msg("net %d: logits differ by %g", k, difference);
+            for (int p = 0; p < m->graph->param_count; p++)
+                for (int64_t i = 0; i < model_shape_count(&m->graph->params[p].shape); i++)
+                    moved += fabs((double)m->weights[p][i] - (double)nets[k]->weights[p][i]);
+            assert_true(moved > 0);
+            model_close(m);
+            free(rank);
+        }
+        couple_groups_free(g, count);
+        couple_free(&c);
+        model_close(nets[k]);
+    }
+}
+
 static void real_models(void **state) {
     (void)state;
     static const struct {
@@ -495,6 +537,7 @@ static void refusals(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(order_does_not_matter),
         cmocka_unit_test(cut_is_zeroed),
         cmocka_unit_test(real_models),
         cmocka_unit_test(every_criterion),

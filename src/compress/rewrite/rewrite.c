@@ -7,7 +7,8 @@
 #include <string.h>
 
 const compress_rewrite *const compress_rewrites[] = {&rewrite_norms,  &rewrite_equalise, &rewrite_absorb,
-                                                     &rewrite_smooth, &rewrite_rotate,   &rewrite_learn};
+                                                     &rewrite_smooth, &rewrite_rotate,   &rewrite_learn,
+                                                     &rewrite_permute};
 const size_t compress_rewrite_count = sizeof compress_rewrites / sizeof *compress_rewrites;
 
 const compress_rewrite *compress_rewrite_find(const char *name) {

@@ -19,7 +19,7 @@ typedef struct rewrite {
 } rewrite;
 
 extern const compress_rewrite rewrite_norms, rewrite_equalise, rewrite_absorb, rewrite_smooth, rewrite_rotate,
-    rewrite_learn;
+    rewrite_learn, rewrite_permute;
 
 double rewrite_number(const rewrite *r, const char *arg); // BASE_CHECKs that the argument exists
 bool rewrite_is(const rewrite *r, const char *arg, const char *text);

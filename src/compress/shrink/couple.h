@@ -45,5 +45,11 @@ void couple_inputs(const couple *c, const couple_group *g, int node, int32_t *un
 void couple_outputs(const couple *c, const couple_group *g, int node, int32_t *unit_of);
 // Takes the places whose root is marked in gone [places] out of a draft of the same model: parameters, attributes.
 bool couple_cut(const couple *c, const uint8_t *gone, model_draft *d, base_err *err) BASE_MUST_USE;
+// Puts the channels of a draft in another order: units of one layout by rank [places, at their roots],
+// all others (-1) stay. One call for each layout.
+bool couple_reorder(const couple *c, const int32_t *rank, model_draft *d, base_err *err) BASE_MUST_USE;
+// Units of one layout stand in the same way in every value, so that one can take another's place: layout [unit_count]
+// from 0, returns how many. Channels that a padded shortcut adds are laid out otherwise than those it hands on.
+int couple_layouts(const couple *c, const couple_group *g, int32_t *layout);
 
 #endif

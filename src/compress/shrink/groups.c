@@ -125,6 +125,7 @@ void couple_outputs(const couple *c, const couple_group *g, int node, int32_t *u
 typedef struct cut {
     const couple *c;
     const uint8_t *gone;
+    const int32_t *rank; // [places] at the roots; NULL: what stays keeps its order
     model_draft *d;
     int64_t *keep; // room for the channels of any value
 } cut;
@@ -137,6 +138,77 @@ static int64_t kept(const cut *k, int value, int64_t from, int64_t to) {
     return n;
 }
 
+typedef struct place {
+    int32_t run, rank;
+    int64_t at;
+} place;
+
+static int by_rank(const void *a, const void *b) {
+    const place *x = a, *y = b;
+    if (x->run != y->run) return x->run < y->run ? -1 : 1;
+    if (x->rank != y->rank) return x->rank < y->rank ? -1 : 1;
+    return x->at < y->at ? -1 : x->at > y->at;
+}
+
+// The places of a value that belong to ranked units, numbered by which run of neighbours of its unit each is in: the
+// heads of q, k and v side by side are three runs of one unit. list [channels]; NULL: only counted.
+static int64_t ranked_places(const couple *c, const int32_t *rank, int value, place *list) {
+    int64_t n = 0, channels = couple_channels(c, value);
+    int32_t *runs = base_calloc((size_t)c->at[c->m->graph->value_count] + 1, sizeof *runs), last = -1;
+    for (int64_t i = 0; i < channels; i++) {
+        int32_t root = couple_root(c, c->at[value] + i);
+        if (root != last) runs[root]++;
+        last = root;
+        if (rank[root] < 0) continue;
+        list[n++] = (place){runs[root], rank[root], i};
+    }
+    free(runs);
+    return n;
+}
+
+// keep = the channels of the value, those of ranked units in the order of their ranks, run by run.
+static void reorder(const cut *k, int value) {
+    int64_t channels = couple_channels(k->c, value);
+    place *list = base_calloc((size_t)channels + 1, sizeof *list);
+    int64_t n = ranked_places(k->c, k->rank, value, list);
+    place *sorted = base_calloc((size_t)n + 1, sizeof *sorted);
+    memcpy(sorted, list, (size_t)n * sizeof *sorted);
+    qsort(sorted, (size_t)n, sizeof *sorted, by_rank);
+    for (int64_t i = 0; i < channels; i++) k->keep[i] = i;
+    for (int64_t i = 0; i < n; i++) k->keep[list[i].at] = sorted[i].at;
+    free(list);
+    free(sorted);
+}
+
+// Two units share a class when each value holds them in as many runs of neighbours, as long, in the same turn.
+static uint64_t mixed(uint64_t hash, uint64_t x) {
+    return (hash ^ x) * 1099511628211u + (hash >> 29);
+}
+
+int couple_layouts(const couple *c, const couple_group *g, int32_t *layout) {
+    size_t places = (size_t)c->at[c->m->graph->value_count] + 1;
+    int32_t *rank = base_calloc(places, sizeof *rank);
+    place *list = base_calloc(places, sizeof *list);
+    uint64_t *hash = base_calloc((size_t)g->unit_count, sizeof *hash);
+    int classes = 0;
+    for (size_t i = 0; i < places; i++) rank[i] = -1;
+    for (int u = 0; u < g->unit_count; u++) rank[g->unit[u]] = u;
+    for (int v = 0; v < c->m->graph->value_count; v++) {
+        int64_t n = ranked_places(c, rank, v, list);
+        for (int64_t i = 0; i < n; i++)
+            hash[list[i].rank] = mixed(hash[list[i].rank], ((uint64_t)v << 32) + (uint64_t)list[i].run);
+    }
+    for (int u = 0; u < g->unit_count; u++) {
+        int first = 0;
+        while (hash[first] != hash[u]) first++;
+        layout[u] = first == u ? classes++ : layout[first];
+    }
+    free(rank);
+    free(list);
+    free(hash);
+    return classes;
+}
+
 static int64_t all_kept(const cut *k, int value) {
     return kept(k, value, 0, couple_channels(k->c, value));
 }
@@ -145,7 +217,8 @@ static int64_t all_kept(const cut *k, int value) {
 static bool pick(const cut *k, int param, int axis, int value, base_err *err) {
     if (param < 0) return true;
     int64_t n = all_kept(k, value), have = couple_channels(k->c, value);
-    if (n == have || k->d->params[param].shape.dim[axis] != have) return true;
+    if ((n == have && !k->rank) || k->d->params[param].shape.dim[axis] != have) return true;
+    if (k->rank) reorder(k, value);
     return model_draft_pick(k->d, param, axis, k->keep, n, err);
 }
 
@@ -198,13 +271,24 @@ static bool cut_node(const cut *k, model_node *n, base_err *err) {
     }
 }
 
-bool couple_cut(const couple *c, const uint8_t *gone, model_draft *d, base_err *err) {
+static bool cut_all(const couple *c, const uint8_t *gone, const int32_t *rank, model_draft *d, base_err *err) {
     int64_t most = 1;
     for (int v = 0; v < c->m->graph->value_count; v++)
         if (couple_channels(c, v) > most) most = couple_channels(c, v);
-    cut k = {c, gone, d, base_calloc((size_t)most, sizeof *k.keep)};
+    cut k = {c, gone, rank, d, base_calloc((size_t)most, sizeof *k.keep)};
     bool ok = true;
     for (int i = 0; ok && i < d->node_count; i++) ok = cut_node(&k, &d->nodes[i], err);
     free(k.keep);
+    return ok;
+}
+
+bool couple_cut(const couple *c, const uint8_t *gone, model_draft *d, base_err *err) {
+    return cut_all(c, gone, NULL, d, err);
+}
+
+bool couple_reorder(const couple *c, const int32_t *rank, model_draft *d, base_err *err) {
+    uint8_t *gone = base_calloc((size_t)c->at[c->m->graph->value_count] + 1, 1);
+    bool ok = cut_all(c, gone, rank, d, err);
+    free(gone);
     return ok;
 }

@@ -9,7 +9,7 @@ recipe{
 local dtype   = param("dtype", "nf4", {"nf4", "fp4", "e2m1", "e2m0"}, "the levels")
 local group   = param("group", 64, {0, 1024}, "neighbouring weights that share two scales; 0: a whole row")
 local split   = param("split", true, nil, "two scales; false: one")
-local solver  = param("solver", "rtn", {"rtn", "gptq"}, "how codes are chosen")
+local solver  = param("solver", "rtn", {"rtn", "gptq", "adaround", "signround", "gsq", "decoupleq"}, "how codes are chosen")
 local samples = param("samples", 256, {1, 100000}, "calibration samples")
 
 local net  = model(arg.model or "data/models/digits-cnn.safetensors")

@@ -7,7 +7,7 @@ recipe{
   source = "XNOR-Net (Rastegari et al., arXiv 1603.05279), section 3.1, weights only, without training",
 }
 local group   = param("group", 64, {0, 1024}, "neighbouring weights that share a scale; 0: a whole row")
-local solver  = param("solver", "gptq", {"rtn", "gptq"}, "how signs are chosen")
+local solver  = param("solver", "gptq", {"rtn", "gptq", "adaround", "signround", "gsq", "decoupleq"}, "how signs are chosen")
 local samples = param("samples", 256, {1, 100000}, "calibration samples")
 
 local net  = model(arg.model or "data/models/digits-cnn.safetensors")

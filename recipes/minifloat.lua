@@ -9,7 +9,7 @@ recipe{
 local exponent = param("exponent", 3, {1, 6}, "exponent bits")
 local mantissa = param("mantissa", 2, {0, 6}, "mantissa bits; with the sign at most 8 in all")
 local top      = param("top", "ocp", {"ocp", "inf", "nan", "all"}, "top codes: as OCP has them, Inf and NaN, one NaN, or numbers")
-local solver   = param("solver", "rtn", {"rtn", "gptq"}, "how codes are chosen")
+local solver   = param("solver", "rtn", {"rtn", "gptq", "adaround", "signround", "gsq", "decoupleq"}, "how codes are chosen")
 local samples  = param("samples", 256, {1, 100000}, "calibration samples")
 
 local net  = model(arg.model or "data/models/digits-cnn.safetensors")

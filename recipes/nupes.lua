@@ -7,7 +7,7 @@ recipe{
 }
 local bits    = param("bits", 4, {2, 8}, "width of a weight")
 local group   = param("group", 0, {0, 1024}, "neighbouring weights that share a scale; 0: a whole row")
-local solver  = param("solver", "rtn", {"rtn", "gptq"}, "how codes are chosen")
+local solver  = param("solver", "rtn", {"rtn", "gptq", "adaround", "signround", "gsq", "decoupleq"}, "how codes are chosen")
 local samples = param("samples", 256, {1, 100000}, "calibration samples")
 
 local net  = model(arg.model or "data/models/digits-cnn.safetensors")

@@ -6,6 +6,7 @@ recipe{
   source = "exact scale: Li and Liu, Ternary Weight Networks (arXiv 1605.04711), equation 5",
 }
 local range   = param("range", "mse", {"mse", "auto"}, "exact least-squares scale, or the mean magnitude (BitNet b1.58)")
+local solver  = param("solver", "rtn", {"rtn", "gptq", "adaround", "signround", "gsq", "decoupleq"}, "how codes are chosen")
 local group   = param("group", 0, {0, 1024}, "neighbouring weights that share a scale; 0: a whole row")
 local samples = param("samples", 128, {1, 100000}, "calibration samples; they only measure the layers' errors")
 
@@ -15,7 +16,7 @@ local data = dataset(arg.data or default_data(net))
 compress(net, {
   calibrate = data.calib:sample(samples, 1),
   rule("first|last", quantize{ bits = 8 }),
-  rule(".*",         quantize{ dtype = "ternary", range = range, group = group }),
+  rule(".*",         quantize{ dtype = "ternary", range = range, group = group, solver = solver }),
 })
 
 report(evaluate(net, data.test))

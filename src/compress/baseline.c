@@ -13,9 +13,14 @@ static base_value *value_of(compress_step *s, const char *name) {
     base_bug(__FILE__, __LINE__, name);
 }
 
+// int, intN or uintN.
+static bool is_integer(const char *dtype) {
+    return !strncmp(dtype + (*dtype == 'u'), "int", 3);
+}
+
 static const compress_step *own_quantize(const compress_rule *rule) {
     for (int k = 0; k < rule->step_count; k++)
-        if (rule->steps[k].kind == &step_quantize && !strcmp(compress_text(&rule->steps[k], "dtype"), "int"))
+        if (rule->steps[k].kind == &step_quantize && is_integer(compress_text(&rule->steps[k], "dtype")))
             return &rule->steps[k];
     return NULL;
 }
@@ -33,6 +38,7 @@ static compress_step rounding(const compress_rule *rule) {
     base_arg_defaults(step_quantize.args, step_quantize.arg_count, s.value);
     const compress_step *own = own_quantize(rule);
     for (int i = 0; own && i < 4; i++) *value_of(&s, same[i]) = own->value[value_of(&s, same[i]) - s.value];
+    if (own && *compress_text(own, "dtype") == 'u') value_of(&s, "sym")->number = 0;
     return s;
 }
 

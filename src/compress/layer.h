@@ -121,7 +121,8 @@ enum codebook_scope { CODEBOOK_ROW, CODEBOOK_LAYER };
 term *term_codebook_new(int64_t rows, int64_t cols, int64_t stored, int64_t bits, int64_t scope, num_dtype dtype,
                         base_err *err);
 
-// Rank1: min(rows[i], columns[j]) times the value of `values`. Takes ownership of it, also on failure.
+// Rank1: min(rows[i], columns[j]) times the value of `values`; rows NULL: columns[j] alone. Takes ownership of it, also
+// on failure.
 term *term_rank1_new(term *values, const float *rows, const float *columns, num_dtype dtype, base_err *err);
 
 // How scales are stored (terms/scales.c): as floats; as e8m0 powers of two (OCP MX); as e4m3 times one float a tensor
@@ -249,7 +250,8 @@ enum grid_search {
     SEARCH_PERCENTILE,
     SEARCH_IMATRIX,
     SEARCH_MEDIAN, // ternary: the median magnitude
-    SEARCH_NESTED
+    SEARCH_NESTED,
+    SEARCH_LARGEST // ternary: two thirds of the largest magnitude
 };
 
 typedef struct grid_spec {

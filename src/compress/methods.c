@@ -14,17 +14,26 @@ const compress_method compress_methods[] = {
      "quantize{solver=\"rtn\", range=\"mse\", bits=3}",
      "GPTQ's Quantizer (norm 2.4, grid 100, maxshrink 0.8; arXiv 2210.17323)", "no data; 80 passes over the weights"},
     {"sign", "quantize", "one bit a weight: the sign, with the mean magnitude as scale",
-     "w ~ a sign(w), a = mean |w| of the group, which is the least-squares scale.\nquantize{bits=1, group=64}",
+     "w ~ a sign(w), a = mean |w| of the group, which is the least-squares scale (range=imatrix or golden: under the\n"
+     "diagonal of H; other ranges search extremes, of which a sign has none, and change nothing).\n"
+     "quantize{bits=1, group=64}",
      "XNOR-Net (Rastegari et al., ECCV 2016, arXiv 1603.05279), section 3.1", "no data; one pass"},
     {"ternary", "quantize", "-1, 0, 1 with the mean magnitude as scale, 1.6 bits a weight",
      "w ~ a clamp(round(w / a), -1, 1), a = mean |w| of the group; five codes to a byte. With range=\"mse\" a is the\n"
-     "exact least-squares scale: mean of the k largest |w| for the k that maximises (their sum)^2 / k.\n"
+     "exact least-squares scale: mean of the k largest |w| for the k that maximises (their sum)^2 / k; imatrix and "
+     "golden:\n"
+     "the same under the diagonal of H; median: of |w|; absmax: 2/3 max|w| (ParetoQ), of it fast and percentile "
+     "start.\n"
      "quantize{dtype=\"ternary\", group=64}",
      "BitNet b1.58 (Ma et al., arXiv 2402.17764); exact scale: Ternary Weight Networks (Li and Liu, arXiv 1605.04711), "
      "equation 5",
      "no data; one pass (range=mse: a sort of each group)"},
     {"dtypes", "quantize", "the data types: what each is, its bits and its scales",
-     "int              even integers of 1 to 16 bits; ternary -1 0 1; binary the sign\n"
+     "int, intN, uintN even integers of 1 to 16 bits, symmetric or (uintN, sym=false) with a zero point; range=minmax "
+     "is\n"
+     "                 the full range, absmax that of +-(2^(b-1) - 1), narrow=true leaves the lowest code out for "
+     "every\n"
+     "                 solver; ternary -1 0 1; binary the sign\n"
      "eXmY             floats of X exponent and Y mantissa bits, sign beside them, 2 to 8 bits in all; fp4 = e2m1,\n"
      "                 fp6 = e3m2, fp8 = e4m3; saturating, half to even. Top codes\n"
      "                 are as OCP has them (e5m2 Inf and NaN, e4m3 one NaN, others numbers); eXmY-inf: the last\n"
@@ -37,11 +46,14 @@ const compress_method compress_methods[] = {
      "fp4-bnb, dynamic bitsandbytes' FP4 and dynamic-tree tables (8-bit Optimizers)\n"
      "lloyd            Lloyd-Max levels of N(0, 1), scale = root mean square\n"
      "quantile         quantiles of this layer's weights, stored with it\n"
-     "power            even after sign(w) |w|^a, a searched for each layer (NUPES); tanh: even after tanh (DoReFa)\n"
-     "midrise          even levels without a zero (zero-excluding linear)\n"
+     "power            even after sign(w) |w|^a, a searched for each layer (NUPES); dorefa: even after tanh\n"
+     "                 (DoReFa); tanh: the same with a zero, one level fewer. Weights take the nearest level\n"
+     "midrise          even levels without a zero (zero-excluding linear); seq: the middles of 2^bits even parts of\n"
+     "                 -max .. max (ParetoQ)\n"
      "q4_0 q4_1 q5_0 q5_1 q8_0 q2_K q3_K q4_K q5_K q6_K iq4_nl iq4_xs ggml-mxfp4 ggml-nvfp4 tq1_0 tq2_0\n"
      "                 ggml's block formats, byte for byte; range=\"imatrix\" weighs by the diagonal of H\n"
-     "granularity=rank1  scale min(r_i, c_j), largest magnitudes of row and column; with midrise that of 4-bit States\n"
+     "granularity=column  a scale an input; rank1: scale min(r_i, c_j), largest magnitudes of row and column; with "
+     "midrise that of 4-bit States\n"
      "split=true       a scale of its own for negative weights (AFPQ)\n"
      "scale=           f16 bf16 f32; e8m0 a power of two; e4m3 times one float; double: 8-bit codes around the mean, "
      "a\n"
@@ -54,6 +66,16 @@ const compress_method compress_methods[] = {
      "(arXiv 2306.06965); 8-bit Optimizers (arXiv 2110.02861); Memory Efficient Optimizers with 4-bit States (arXiv "
      "2309.01507)",
      "no data; one pass (power: 16 passes over a sample; quantile: a sort of a sample)"},
+    {"paretoq", "quantize", "the grids of 1, 1.58, 2, 3 and 4 bits that suit training best",
+     "1 bit: dtype=binary, sign with mean |w|. 1.58: dtype=ternary range=absmax, levels -2/3 0 2/3 of the largest "
+     "weight.\n"
+     "2: dtype=seq, the middles of four even parts, -3/4 -1/4 1/4 3/4 of it (stretched elastic quantisation). 3 and "
+     "4:\n"
+     "dtype=int range=absmax, scale max / (2^(b-1) - 1). Only the grids: the authors go on to train weights and "
+     "scales.\n"
+     "quantize{dtype=\"seq\", bits=2, solver=\"gptq\"}",
+     "ParetoQ (Liu et al., 2025, arXiv 2502.02631), section 4 and the authors' code (facebookresearch/ParetoQ)",
+     "no data; one pass"},
     {"k-quants", "quantize", "ggml's block formats: super-blocks of quantised scales",
      "Blocks of 32 (q4_0 .. q8_0, iq4_nl) or 256 weights (k types), whose 16 or 32 neighbours share a scale, itself "
      "of\n"

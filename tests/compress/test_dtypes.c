@@ -34,6 +34,9 @@ static const char *const types[] = {
     "lloyd bits=4",
     "power bits=4",
     "tanh",
+    "dorefa bits=3",
+    "seq bits=2",
+    "seq bits=1",
     "quantile",
     "quantile bits=2",
     "int",
@@ -42,6 +45,9 @@ static const char *const types[] = {
     "int bits=8",
     "int bits=9",
     "int bits=16",
+    "int3",
+    "uint5",
+    "int8 narrow=1",
 };
 enum { TYPES = sizeof types / sizeof *types };
 
@@ -50,7 +56,7 @@ static bool has_own_scales(const char *type) {
 }
 
 static bool is_even(const char *type) {
-    return !strncmp(type, "int", 3) || !strcmp(type, "ternary") || !strcmp(type, "binary");
+    return !strncmp(type, "int", 3) || !strncmp(type, "uint", 4) || !strcmp(type, "ternary") || !strcmp(type, "binary");
 }
 
 // Relative squared error of `steps`; everything finite.
@@ -118,8 +124,7 @@ static void rounding_is_nearest(void **state) {
         float *out = apply_steps(&l, steps), value[TABLE_MOST];
         const term *q = l.terms[0];
         table_type type = {(table_kind)q->attr[TABLE_KIND], (int)q->attr[TABLE_BITS], (int)q->attr[TABLE_MANTISSA], 0};
-        if (type.kind == TABLE_POWER || type.kind == TABLE_TANH)
-            type.param = *(const float *)q->blob[TABLE_LEVELS].data;
+        if (table_has_param(type.kind)) type.param = *(const float *)q->blob[TABLE_LEVELS].data;
         base_err err = {0};
         assert_true(table_values(&type, q->blob[TABLE_LEVELS].data, value, &err));
         int64_t group = q->attr[TABLE_GROUP] ? q->attr[TABLE_GROUP] : 48;
@@ -263,7 +268,21 @@ static void contradictions(void **state) {
         const char *want;
     } cases[] = {
         {{{"dtype", "nf5"}}, "no data type 'nf5'"},
-        {{{"dtype", "e8m3"}}, "no data type"},
+        {{{"dtype", "e8m3"}}, "1 to 7 exponent bits"},
+        {{{"dtype", "e5m10"}}, "2 to 8 bits"},
+        {{{"dtype", "int17"}}, "no data type"},
+        {{{"dtype", "uint"}}, "no data type"},
+        {{{"dtype", "int4"}, {"bits", "3"}}, "has 4 bits"},
+        {{{"dtype", "uint4"}, {"sym", "1"}}, "has a zero point"},
+        {{{"dtype", "uint4"}, {"narrow", "1"}}, "symmetric integers"},
+        {{{"dtype", "int"}, {"bits", "1"}, {"narrow", "1"}}, "2 to 8 bits"},
+        {{{"dtype", "nf4"}, {"narrow", "1"}}, "narrow is for integers"},
+        {{{"solver", "deepcabac"}, {"narrow", "1"}}, "grid of its own"},
+        {{{"solver", "awq"}, {"range", "mse"}}, "by clipping"},
+        {{{"granularity", "column"}, {"sym", "0"}}, "no zero points"},
+        {{{"granularity", "column"}, {"range", "golden"}}, "every row"},
+        {{{"granularity", "column"}, {"solver", "hqq"}}, "itself"},
+        {{{"granularity", "column"}, {"group", "8"}}, "contradicts"},
         {{{"dtype", "nf4"}, {"bits", "3"}}, "contradicts"},
         {{{"dtype", "nf4"}, {"sym", "0"}}, "no zero points"},
         {{{"dtype", "mxfp4"}, {"group", "64"}}, "groups of 32"},

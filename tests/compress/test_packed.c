@@ -166,6 +166,14 @@ static void round_trips(void **state) {
     check_round_trip("quantize bits=4 group=8 scale=double sym=0");
     check_round_trip("quantize bits=4 group=8 scale=super");
     check_round_trip("quantize bits=4 group=8 scale=e8m0");
+    check_round_trip("quantize bits=4 group=8 scale=e8m0 sym=0");
+    check_round_trip("quantize bits=12 group=8 scale=e4m3 sym=0");
+    check_round_trip("quantize dtype=ternary scale=e4m3");
+    check_round_trip("quantize bits=4 granularity=column; quantize bits=2");
+    check_round_trip("prune sparsity=0.5; quantize dtype=nf4 granularity=column; code");
+    check_round_trip("quantize dtype=seq bits=2; prune sparsity=0.5");
+    check_round_trip("quantize dtype=dorefa bits=3; code");
+    check_round_trip("quantize dtype=int8 narrow=1; prune sparsity=0.5");
     check_round_trip("quantize bits=3; code");
     check_round_trip("quantize bits=3 group=8 sym=0 scale=double; quantize dtype=ternary; code");
     check_round_trip("quantize dtype=nf4; lowrank rank=1; code");
@@ -308,7 +316,7 @@ static const attack attacks[] = {
     {"quantize bits=4", NULL, NULL, "w1.weight:0.codes", -1, 0, "array codes of a uniform term holds 0"},
     {"quantize bits=4", NULL, NULL, "w1.weight:0.codes", -2, 0, "array codes"},
     {"quantize bits=4", NULL, NULL, "w1.weight:0.codes", 10, 255, "unused bits"},
-    {"quantize bits=4 granularity=rank1", NULL, NULL, "w1.weight:0.rows", -1, 0, "rows of a rank1 term"},
+    {"quantize bits=4 granularity=rank1", NULL, NULL, "w1.weight:0.rows", -1, 0, "its arrays take"},
     {"quantize bits=4 granularity=rank1", NULL, NULL, "w1.weight:0.columns", 1, 255, "columns of a rank1 term"},
     {"quantize bits=12", NULL, NULL, "w1.weight:0.codes", 31, 255, "unused bits"},
     {"quantize bits=4 scale=f32", NULL, NULL, "w1.weight:0.scales", 3, 255, "scale 0"},

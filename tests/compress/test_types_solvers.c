@@ -196,11 +196,212 @@ static void awq_of_many_bits(void **state) {
     free(h);
 }
 
+// ---- grids as they are published -------------------------------------------------------------------
+
+static float most_of(const float *w, int64_t n) {
+    float most = 0;
+    for (int64_t i = 0; i < n; i++) most = fmaxf(most, fabsf(w[i]));
+    return most;
+}
+
+// ParetoQ's stretched elastic quantiser: (round(clip(w / a) L - shift) + shift) / L, L = 2^(b-1) and shift 1/2, for
+// ternary 3/2 and 0, a the largest magnitude of the row.
+static void stretched_elastic(void **state) {
+    (void)state;
+    enum { R = 4, C = 40 };
+    float *w = random_matrix(R, C, 81);
+    for (int bits = 0; bits <= 4; bits++) {
+        char steps[96];
+        if (bits)
+            snprintf(steps, sizeof steps, "quantize dtype=seq bits=%d scale=f32", bits);
+        else
+            snprintf(steps, sizeof steps, "quantize dtype=ternary range=absmax scale=f32");
+        layer l = open_layer(w, R, C, NULL);
+        float *out = apply_steps(&l, steps);
+        for (int i = 0; i < R * C; i++) {
+            float a = most_of(w + i / C * C, C), n = bits ? (float)(1 << bits) / 2 : 1.5f, shift = bits ? 0.5f : 0;
+            float x = fmaxf(-0.99f, fminf(0.99f, w[i] / a));
+            float want = (nearbyintf(x * n - shift) + shift) / n * a;
+            if (fabsf(out[i] - want) > 1e-5f * a)
+                fail_msg("%s: %g became %g, expected %g", steps, (double)(w[i] / a), (double)(out[i] / a),
+                         (double)(want / a));
+        }
+        free(out);
+        layer_close(&l);
+    }
+    free(w);
+}
+
+// DoReFa, equation 9: 2 round((2^k - 1)(tanh w / (2 max |tanh|) + 1/2)) / (2^k - 1) - 1 are the levels in tanh(w); the
+// weights take the nearest one, which may be the next where two are nearly as far.
+static void dorefa_levels(void **state) {
+    (void)state;
+    enum { N = 200 };
+    float *w = random_matrix(1, N, 82);
+    for (int i = 0; i < N; i++) w[i] *= 15;
+    for (int bits = 2; bits <= 6; bits++) {
+        char steps[96];
+        snprintf(steps, sizeof steps, "quantize dtype=dorefa bits=%d granularity=tensor scale=f32", bits);
+        layer l = open_layer(w, 1, N, NULL);
+        float *out = apply_steps(&l, steps);
+        double top = tanh((double)most_of(w, N)), parts = (1 << bits) - 1;
+        int same = 0;
+        for (int i = 0; i < N; i++) {
+            double place = (tanh((double)out[i]) / top + 1) / 2 * parts,
+                   want = (tanh((double)w[i]) / top + 1) / 2 * parts;
+            if (fabs(place - nearbyint(place)) > 1e-3) fail_msg("%s: %g is no level", steps, (double)out[i]);
+            if (fabs(nearbyint(place) - nearbyint(want)) > 1) fail_msg("%s: %g far off", steps, (double)out[i]);
+            same += nearbyint(place) == nearbyint(want);
+        }
+        if (same < N * 70 / 100) fail_msg("%s: only %d of %d as by rounding in tanh", steps, same, N);
+        free(out);
+        layer_close(&l);
+    }
+    free(w);
+}
+
+// The restricted range: no solver uses the lowest code, which all of them use where they may.
+static void narrow_integers(void **state) {
+    (void)state;
+    enum { R = 16, C = 64 };
+    float *w = random_matrix(R, C, 83), *h = random_gram(C, 84);
+    static const char *const solvers[] = {"gptq", "adaround iterations=30", "adaquant iterations=50", "obq",
+                                          "decoupleq"};
+    int lowest[2] = {0};
+    for (int narrow = 0; narrow < 2; narrow++)
+        for (int s = 0; s < 5; s++) {
+            char steps[128];
+            snprintf(steps, sizeof steps, "quantize dtype=int3 range=mse scale=f32 solver=%s narrow=%d", solvers[s],
+                     narrow);
+            layer l = open_layer(w, R, C, h);
+            free(apply_steps(&l, steps));
+            const term *t = l.terms[0];
+            grid_code codes[R * C];
+            grid_codes_unpack(t->blob[0].data, 0, R * C, 3, UNIFORM_SYM, codes);
+            for (int i = 0; i < R * C; i++) lowest[narrow] += codes[i] == 0;
+            layer_close(&l);
+        }
+    assert_true(lowest[0] > 0);
+    assert_int_equal(lowest[1], 0);
+    double absmax = error_of(w, R, C, NULL, "quantize bits=8"),
+           narrow = error_of(w, R, C, NULL, "quantize bits=8 narrow=1");
+    assert_true(absmax == narrow); // extremes of both signs are levels, the lowest is never needed
+    free(w);
+    free(h);
+}
+
+// A scale an input: plainly; bytes; gptq, masks and the searches on it.
+static void columns(void **state) {
+    (void)state;
+    enum { R = 24, C = 18 };
+    float *w = random_matrix(R, C, 85), *h = random_gram(C, 86), most[C] = {0};
+    for (int i = 0; i < R * C; i++) w[i] *= 1 + (float)(i % C % 5) * 3;
+    for (int i = 0; i < R * C; i++) most[i % C] = fmaxf(most[i % C], fabsf(w[i]));
+    layer l = open_layer(w, R, C, h);
+    float *out = apply_steps(&l, "quantize dtype=int4 granularity=column scale=f32");
+    for (int i = 0; i < R * C; i++) {
+        float scale = most[i % C] / 7, want = nearbyintf(w[i] / scale) * scale;
+        if (fabsf(out[i] - want) > 1e-5f * most[i % C])
+            fail_msg("weight %d: %g, expected %g", i, (double)out[i], (double)want);
+    }
+    assert_int_equal(layer_bytes(&l), R * C / 2 + 4 + 4 * C);
+    layer_close(&l);
+    free(out);
+    double column = error_of(w, R, C, NULL, "quantize bits=4 granularity=column"),
+           row = error_of(w, R, C, NULL, "quantize bits=4");
+    if (!(column < 0.9 * row)) fail_msg("columns %g, rows %g", column, row);
+    static const char *const types[] = {"int4", "nf4", "e2m1", "ternary", "binary", "seq bits=3"};
+    for (int t = 0; t < 6; t++) {
+        static const char *const solvers[] = {"gptq range=absmax",
+                                              "obq range=absmax",
+                                              "adaround iterations=50 range=absmax",
+                                              "adaquant iterations=50 range=absmax",
+                                              "signround iterations=50 range=absmax",
+                                              "gsq iterations=40 range=absmax",
+                                              "decoupleq range=absmax"};
+        char steps[160];
+        snprintf(steps, sizeof steps, "quantize granularity=column range=absmax dtype=%s", types[t]);
+        double rtn = error_of(w, R, C, h, steps);
+        for (int s = 0; s < 7; s++) {
+            snprintf(steps, sizeof steps, "quantize granularity=column dtype=%s solver=%s", types[t], solvers[s]);
+            double e = error_of(w, R, C, h, steps);
+            if (!(e <= rtn)) fail_msg("%s: %g, rtn %g", steps, e, rtn);
+        }
+        snprintf(steps, sizeof steps, "prune sparsity=0.5; quantize granularity=column solver=gptq dtype=%s", types[t]);
+        assert_true(error_of(w, R, C, h, steps) < 1);
+    }
+    double plain = error_of(w, R, C, NULL, "quantize bits=3 granularity=column"),
+           mse = error_of(w, R, C, NULL, "quantize bits=3 granularity=column range=mse");
+    assert_true(mse < plain);
+    free(w);
+    free(h);
+}
+
+// ---- what searches weigh by ------------------------------------------------------------------------
+
+// imatrix weighs by the diagonal of H for every granularity and solver that searches ranges: under an H of very
+// different diagonal entries it beats the plain least-squares search in the error it weighs.
+static void searches_weigh(void **state) {
+    (void)state;
+    enum { R = 10, C = 60 };
+    float *w = random_matrix(R, C, 87), *h = calloc((size_t)C * C, sizeof *h);
+    for (int i = 0; i < C; i++) h[i * (C + 1)] = i % 6 ? 0.002f : 5;
+    for (int i = 0; i < R * C; i++) w[i] *= i % C % 6 ? 4 : 1; // what counts is small
+    static const char *const grids[] = {"bits=3",        "bits=3 sym=0", "dtype=nf4",
+                                        "dtype=ternary", "dtype=binary", "bits=1"};
+    static const char *const ways[] = {"", "granularity=tensor", "group=30", "solver=obq", "solver=gptq"};
+    for (int g = 0; g < 6; g++)
+        for (int k = 0; k < 5; k++) {
+            char steps[128];
+            snprintf(steps, sizeof steps, "quantize %s %s range=mse", grids[g], ways[k]);
+            double plain = error_of(w, R, C, h, steps);
+            snprintf(steps, sizeof steps, "quantize %s %s range=imatrix", grids[g], ways[k]);
+            double weighed = error_of(w, R, C, h, steps);
+            // gptq and obq on a diagonal H only round.
+            if (!(weighed < 0.9 * plain)) fail_msg("%s: %g, without weights %g", steps, weighed, plain);
+        }
+    free(w);
+    free(h);
+}
+
+// Ternary under weights: no scale on a fine grid is better than the one found.
+static void ternary_is_exact(void **state) {
+    (void)state;
+    enum { C = 50 };
+    float *w = random_matrix(1, C, 88), weight[C];
+    num_rng rng = num_rng_seed(5, 6);
+    for (int i = 0; i < C; i++) weight[i] = (float)(0.01 + num_rng_unit(&rng));
+    grid_spec g = {.scheme = UNIFORM_TERNARY, .bits = 2, .search = SEARCH_IMATRIX, .scale = NUM_F32};
+    grid_param p;
+    base_err err = {0};
+    assert_true(grid_fit_weighted(&g, w, weight, C, NULL, &p, &err));
+    double found = 0, least = INFINITY;
+    for (int k = 0; k <= 4000; k++) {
+        double s = k ? 0.2 * k / 4000 : (double)p.scale, e = 0;
+        for (int i = 0; i < C; i++) {
+            double a = fabs((double)w[i]), d = a > s / 2 ? a - s : a;
+            e += (double)weight[i] * d * d;
+        }
+        if (!k) found = e;
+        least = e < least ? e : least;
+    }
+    if (found > least * (1 + 1e-6)) fail_msg("error %g, the best %g", found, least);
+    free(w);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(never_worse_than_nearest), cmocka_unit_test(down_or_up),
-        cmocka_unit_test(scales_are_the_minimum),   cmocka_unit_test(scales_of_a_byte),
+        cmocka_unit_test(never_worse_than_nearest),
+        cmocka_unit_test(down_or_up),
+        cmocka_unit_test(scales_are_the_minimum),
+        cmocka_unit_test(scales_of_a_byte),
         cmocka_unit_test(awq_of_many_bits),
+        cmocka_unit_test(stretched_elastic),
+        cmocka_unit_test(dorefa_levels),
+        cmocka_unit_test(narrow_integers),
+        cmocka_unit_test(columns),
+        cmocka_unit_test(searches_weigh),
+        cmocka_unit_test(ternary_is_exact),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,12 +7,15 @@
 // q|^2.4. sign takes the mean of |w| (the exact minimiser of the squared error; XNOR-Net, Rastegari et al. 2016,
 // section 3.1). ternary takes the mean of |w| (BitNet b1.58, Ma et al. 2024), or with mse the exact minimiser: of the k
 // largest |w|, scale = S_k / k for the k that maximises S_k^2 / k (Ternary Weight Networks, Li and Liu 2016, equation
-// 5), or with range=median the median of |w| (BitNet b1.58 Reloaded, Nielsen and Schneider-Kamp 2024, arXiv 2407.09527;
-// the mean where the median is 0).
+// 5), where errors count by weights as well (imatrix, golden); or of the range as ParetoQ divides it (Liu et al. 2025,
+// arXiv 2502.02631: three even parts of -max .. max, whose middles are the levels: scale = 2/3 max|w|); or with
+// range=median the median of |w| (BitNet b1.58 Reloaded, Nielsen and Schneider-Kamp 2024, arXiv 2407.09527; the mean
+// where the median is 0).
 #include "compress/solvers/grid.h"
 #include "compress/types/types.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -213,6 +216,41 @@ static float best_of_sorted(const uint32_t *key, int64_t count) {
     return scale;
 }
 
+// The same where each error counts by a weight: codes are still 1 beyond half of the scale, so the k largest are tried.
+typedef struct weighed {
+    float size, weight;
+} weighed;
+
+static int falling_size(const void *a, const void *b) {
+    const weighed *x = a, *y = b;
+    return x->size > y->size ? -1 : x->size < y->size;
+}
+
+static bool ternary_weighed(const float *x, const float *weight, int64_t count, float *scale, base_err *err) {
+    weighed *list = base_big_alloc((size_t)count + 1, sizeof *list, "sorted weights", err);
+    double cross = 0, square = 0, best = 0;
+    if (!list) return false;
+    for (int64_t i = 0; i < count; i++) list[i] = (weighed){fabsf(x[i]), weight[i]};
+    qsort(list, (size_t)count, sizeof *list, falling_size);
+    for (int64_t i = 0; i < count; i++) {
+        cross += (double)list[i].weight * (double)list[i].size;
+        square += (double)list[i].weight;
+        if (square > 0 && cross * cross / square > best)
+            best = cross * cross / square, *scale = (float)(cross / square);
+    }
+    base_big_free(list);
+    return true;
+}
+
+static double mean_weighed(const float *x, const float *weight, int64_t count) {
+    double sum = 0, total = 0;
+    for (int64_t i = 0; i < count; i++) {
+        sum += (double)weight[i] * (double)fabsf(x[i]);
+        total += (double)weight[i];
+    }
+    return total > 0 ? sum / total : 0;
+}
+
 // The middle one, or the mean of the middle two.
 static float median_of_sorted(const uint32_t *key, int64_t count) {
     float a, b;
@@ -249,18 +287,23 @@ bool grid_fit(const grid_spec *g, const float *x, int64_t count, const base_job 
 bool grid_fit_weighted(const grid_spec *g, const float *x, const float *weight, int64_t count, const base_job *job,
                        grid_param *p, base_err *err) {
     // Real zero points start from whole ones; their own solver moves them.
+    bool by_weight = weight && (g->search == SEARCH_IMATRIX || g->search == SEARCH_GOLDEN);
+    bool parts = g->scheme == UNIFORM_TERNARY &&
+                 (g->search == SEARCH_LARGEST || g->search == SEARCH_FAST || g->search == SEARCH_PERCENTILE);
     bool even = !g->table && (g->scheme == UNIFORM_SYM || g->scheme == UNIFORM_ASYM || g->scheme == UNIFORM_REAL);
-    if (g->table || (even && (g->search || g->form == SCALE_E8M0 || g->form == SCALE_E4M3))) {
+    if (g->table || parts || (even && (g->search || g->form == SCALE_E8M0 || g->form == SCALE_E4M3))) {
         if (!grid_search_fit(g, x, weight, count, job, p, err)) return false;
     } else if (even) {
         fit_even(g, x, count, job, p);
     } else if (g->scheme == UNIFORM_SIGN) {
-        *p = (grid_param){(float)mean_abs(x, count), 0};
+        *p = (grid_param){(float)(by_weight ? mean_weighed(x, weight, count) : mean_abs(x, count)), 0};
     } else {
         p->zero = 1;
         p->scale = (float)mean_abs(x, count);
         float found = 0;
-        if (g->mse && !ternary_scale(x, count, best_of_sorted, &found, err)) return false;
+        bool exact = g->mse || g->search == SEARCH_GOLDEN || g->search == SEARCH_IMATRIX;
+        if (by_weight && !ternary_weighed(x, weight, count, &found, err)) return false;
+        if (exact && !by_weight && !ternary_scale(x, count, best_of_sorted, &found, err)) return false;
         if (g->search == SEARCH_MEDIAN && !ternary_scale(x, count, median_of_sorted, &found, err)) return false;
         if (found > 0) p->scale = found;
     }

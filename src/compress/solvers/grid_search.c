@@ -137,6 +137,10 @@ static grid_param even_param(const search *s, float factor) {
     const grid_spec *g = s->g;
     float low = s->low, high = s->high, top = (float)grid_max_code(g), middle = (float)((int64_t)1 << (g->bits - 1));
     if (low == 0 && high == 0) low = -1, high = 1;
+    if (g->scheme == UNIFORM_TERNARY) {
+        high = -low > high ? -low : high;
+        return (grid_param){factor * high * 2 / 3, 1};
+    }
     if (g->scheme == UNIFORM_SYM) {
         high = -low > high ? -low : high;
         return (grid_param){up_if_byte(g, factor * (g->absmax && g->bits > 1 ? high / (middle - 1) : 2 * high / top)),
@@ -323,7 +327,8 @@ bool grid_search_fit(const grid_spec *g, const float *x, const float *weight, in
     } else {
         extremes(&s);
     }
-    bool searched = g->mse || (g->search != SEARCH_NONE && g->search != SEARCH_PERCENTILE);
+    bool searched =
+        g->mse || (g->search != SEARCH_NONE && g->search != SEARCH_PERCENTILE && g->search != SEARCH_LARGEST);
     if (s.low == 0 && s.high == 0) searched = false;
     if (searched && g->form == SCALE_E8M0)
         *p = by_powers(&s, !g->mse && g->search != SEARCH_FAST);

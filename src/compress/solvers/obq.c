@@ -159,16 +159,19 @@ static void quantize_row(const solver_problem *p, row_state *s, int64_t row) {
 // Grids of rows or groups, over the kept weights; without damping dead inputs are 0 by then.
 static bool fit_grids(solver_problem *p, double damp, base_err *err) {
     int64_t n = p->cols, group = p->grid.group > 0 && p->grid.group < n ? p->grid.group : n, at = 0;
-    float *kept = base_calloc((size_t)n, sizeof *kept);
+    bool weighted = p->grid.search == SEARCH_GOLDEN || p->grid.search == SEARCH_IMATRIX;
+    float *kept = base_calloc((size_t)n, 2 * sizeof *kept), *weight = kept + n;
     bool ok = true;
     for (int64_t r = 0; ok && r < p->rows; r++)
         for (int64_t c = 0; ok && c < n; c += group, at++) {
             int64_t count = 0;
             for (int64_t i = c; i < n && i < c + group; i++)
-                if (!p->mask || p->mask[r * n + i])
+                if (!p->mask || p->mask[r * n + i]) {
+                    weight[count] = p->h[i * n + i];
                     kept[count++] = damp <= 0 && p->h[i * n + i] == 0 ? 0 : p->r[r * n + i];
+                }
             grid_param g;
-            ok = grid_fit(&p->grid, kept, count, p->job, &g, err);
+            ok = grid_fit_weighted(&p->grid, kept, weighted ? weight : NULL, count, p->job, &g, err);
             p->scales[at] = g.scale;
             p->zeros[at] = g.zero;
         }

@@ -66,9 +66,7 @@ static bool pack_scales(const solver_problem *p, scale_place at, int64_t count, 
 
 static bool pack_levels(const grid_table *table, term *t, base_err *err) {
     const table_type *type = &table->type;
-    int64_t count = type->kind == TABLE_QUANTILE                            ? table->codes
-                    : type->kind == TABLE_POWER || type->kind == TABLE_TANH ? 1
-                                                                            : 0;
+    int64_t count = type->kind == TABLE_QUANTILE ? table->codes : table_has_param(type->kind) ? 1 : 0;
     float *out = count ? term_blob_new(t, TABLE_LEVELS, NUM_F32, count, err) : NULL;
     if (count && !out) return false;
     if (count == 1)

@@ -52,18 +52,36 @@ static void encode_row(solver_problem *p, int64_t row) {
     }
 }
 
+// What each kept weight counts: the diagonal of H at its input, or how often its row of an embedding is read. NULL: all
+// alike.
+static float *tensor_weights(const solver_problem *p, base_err *err) {
+    float *weight = base_big_alloc((size_t)(p->rows * p->cols) + 1, sizeof *weight, "weights of a search", err);
+    int64_t n = 0;
+    for (int64_t i = 0; weight && i < p->rows * p->cols; i++) {
+        int64_t r = i / p->cols, c = i % p->cols, g = r / (p->rows / p->groups);
+        if (!p->mask || p->mask[i]) weight[n++] = p->diagonal ? p->h[r] : p->h[(g * p->cols + c) * p->cols + c];
+    }
+    return weight;
+}
+
 static bool fit_tensor(solver_problem *p, base_err *err) {
     int64_t n = p->rows * p->cols;
     const float *x = p->r;
-    float *kept = NULL;
+    float *kept = NULL, *weight = NULL;
+    bool weighted = p->h && (p->grid.search == SEARCH_GOLDEN || p->grid.search == SEARCH_IMATRIX);
+    if (weighted && !(weight = tensor_weights(p, err))) return false;
     if (p->mask) {
         kept = base_big_alloc((size_t)n + 1, sizeof *kept, "kept weights", err);
-        if (!kept) return false;
+        if (!kept) {
+            base_big_free(weight);
+            return false;
+        }
         n = gather(p, 0, n, kept);
         x = kept;
     }
     grid_param q = {0, 0};
-    bool ok = grid_fit(&p->grid, x, n, p->job, &q, err);
+    bool ok = grid_fit_weighted(&p->grid, x, weight, n, p->job, &q, err);
+    base_big_free(weight);
     p->scales[0] = q.scale;
     p->zeros[0] = q.zero;
     base_big_free(kept);

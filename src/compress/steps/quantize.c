@@ -14,8 +14,11 @@ static const base_arg args[] = {
      "int, ternary, binary, nf4, fp4, fp8, eXmY, mxfp4, nvfp4, q4_K, ...: see vise methods dtypes"},
     {"sym", BASE_BOOL, 1, 0, 1, NULL, NULL, "symmetric around 0; false: an integer zero point a group"},
     {"group", BASE_INT, 0, 0, 1 << 30, NULL, NULL, "neighbouring inputs that share a scale; 0: the whole row"},
-    {"granularity", BASE_TEXT, 0, 0, 0, "auto", "auto|tensor|channel|group|rank1",
-     "what shares a scale; auto: group when group > 0, else channel (output row); rank1: row and column together"},
+    {"granularity", BASE_TEXT, 0, 0, 0, "auto", "auto|tensor|channel|column|group|rank1",
+     "what shares a scale; auto: group when group > 0, else channel (output row); column: input; rank1: row and column "
+     "together"},
+    {"narrow", BASE_BOOL, 0, 0, 1, NULL, NULL,
+     "symmetric integers without the lowest code: the restricted range -(2^(bits-1) - 1) .. 2^(bits-1) - 1"},
     {"range", BASE_TEXT, 0, 0, 0, "auto", "auto|absmax|minmax|mse|fast|golden|percentile|imatrix|median",
      "range of the grid: extremes, or searched for the least error; median: scale of ternary codes; auto: rtn takes "
      "absmax with sym, else minmax"},
@@ -81,9 +84,10 @@ static bool check_own_grid(const compress_step *s, base_err *err) {
     bool hqq = !strcmp(compress_text(s, "solver"), "hqq");
     for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
         // sym=false and dtype=int only say what these are anyway.
-        bool same = !strcmp(own[i], "sym")     ? compress_number(s, "sym") == 0
-                    : !strcmp(own[i], "dtype") ? !strcmp(compress_text(s, "dtype"), "int")
-                                               : false;
+        bool same = !strcmp(own[i], "sym") ? compress_number(s, "sym") == 0
+                    : !strcmp(own[i], "dtype")
+                        ? !strncmp(compress_text(s, "dtype") + (*compress_text(s, "dtype") == 'u'), "int", 3)
+                        : false;
         if (is_given(s, own[i]) && !same)
             return base_fail(err, "quantize: solver %s; %s does not go with it",
                              hqq ? "hqq has integers with a real zero point and their whole range"
@@ -96,7 +100,7 @@ static bool check_own_grid(const compress_step *s, base_err *err) {
 static bool check_nested(const compress_step *s, const grid_spec *g, const type_choice *choice, base_err *err) {
     if (compress_number(s, "nested") == 0) return true;
     const char *solver = compress_text(s, "solver");
-    if (!choice->even || choice->block || strcmp(compress_text(s, "dtype"), "int") || g->form != SCALE_PLAIN)
+    if (!choice->even || choice->block || !choice->integer || g->form != SCALE_PLAIN)
         return base_fail(err, "quantize: nested is for integers (dtype=int) with scales of type f16, bf16 or f32");
     if (g->nested < 2 || g->nested >= g->bits)
         return base_fail(err, "quantize: nested=%lld, expected a width from 2 to bits - 1 = %lld", (long long)g->nested,
@@ -117,6 +121,12 @@ static bool check(const compress_step *s, base_err *err) {
         return base_fail(err, "quantize: there is no solver '%s'", compress_text(s, "solver"));
     const char *solver = compress_text(s, "solver");
     if ((!strcmp(solver, "hqq") || !strcmp(solver, "bpdq")) && !check_own_grid(s, err)) return false;
+    const char *range = compress_text(s, "range");
+    if (!strcmp(solver, "awq") && strcmp(range, "auto") && strcmp(range, "absmax") && strcmp(range, "minmax"))
+        return base_fail(err,
+                         "quantize: solver awq finds the range of each group itself, by clipping; range=\"%s\" does "
+                         "not go with it",
+                         range);
     if (!quantize_grid(s, &g, &choice, err)) return false;
     if (quantize_is_rank1(s) && !quantize_check_rank1(s, &g, choice.even, err)) return false;
     if (!choice.even && !choice.block && compress_solver_find(compress_text(s, "solver"))->even_only)

@@ -44,12 +44,12 @@ static bool set_group(const compress_step *s, int64_t preset, grid_spec *g, base
     if (preset && given(s, "group") && (int64_t)group != preset)
         return base_fail(err, "quantize: dtype %s has groups of %lld, group=%g contradicts it",
                          compress_text(s, "dtype"), (long long)preset, group);
-    if (preset && (!strcmp(gran, "tensor") || !strcmp(gran, "channel")))
+    if (preset && (!strcmp(gran, "tensor") || !strcmp(gran, "channel") || !strcmp(gran, "column")))
         return base_fail(err, "quantize: dtype %s has groups of %lld, granularity %s contradicts it",
                          compress_text(s, "dtype"), (long long)preset, gran);
     g->group = preset ? preset : (int64_t)group;
     if (!strcmp(gran, "group") && !g->group) return base_fail(err, "quantize: granularity group needs group > 0");
-    if (g->group && (!strcmp(gran, "tensor") || !strcmp(gran, "channel")))
+    if (g->group && (!strcmp(gran, "tensor") || !strcmp(gran, "channel") || !strcmp(gran, "column")))
         return base_fail(err, "quantize: group=%g contradicts granularity %s", group, gran);
     if (!strcmp(gran, "tensor")) g->group = GROUP_TENSOR;
     return true;
@@ -78,10 +78,26 @@ static bool needs_even(const compress_step *s) {
     return solver && solver->even_only;
 }
 
+static bool set_narrow(const compress_step *s, type_choice *choice, const grid_spec *g, base_err *err) {
+    if (!choice->integer || g->scheme != UNIFORM_SYM || g->bits > 8)
+        return base_fail(err, "quantize: narrow leaves out the lowest code of symmetric integers of 2 to 8 bits");
+    if (needs_even(s))
+        return base_fail(err, "quantize: solver %s has a grid of its own, narrow does not go with it",
+                         compress_text(s, "solver"));
+    if (compress_number(s, "nested") != 0)
+        return base_fail(err, "quantize: codes cut from wider ones use them all, narrow does not go with nested");
+    choice->even = false; // levels without the lowest
+    choice->type = (table_type){.kind = TABLE_NARROW, .bits = (int)g->bits};
+    return true;
+}
+
 static bool set_even(const compress_step *s, type_choice *choice, grid_spec *g, base_err *err) {
-    bool sym = compress_number(s, "sym") != 0, alone = g->form == SCALE_E8M0 || g->form == SCALE_E4M3;
+    bool sym = compress_number(s, "sym") != 0 && !choice->asym, alone = g->form == SCALE_E8M0 || g->form == SCALE_E4M3;
+    bool narrow = compress_number(s, "narrow") != 0;
     const char *dtype = compress_text(s, "dtype");
-    if (!sym && strcmp(dtype, "int") != 0)
+    if (choice->asym && given(s, "sym") && compress_number(s, "sym") != 0)
+        return base_fail(err, "quantize: dtype %s has a zero point, sym=true contradicts it", dtype);
+    if (!sym && !choice->integer)
         return base_fail(err, "quantize: the %s grid is symmetric, sym=false contradicts it", dtype);
     if (compress_number(s, "split") != 0)
         return base_fail(err, "quantize: split needs a data type with levels of its own, dtype=\"%s\" has even ones",
@@ -89,6 +105,7 @@ static bool set_even(const compress_step *s, type_choice *choice, grid_spec *g, 
     if (!strcmp(dtype, "ternary")) {
         g->scheme = UNIFORM_TERNARY;
         g->bits = 2;
+        if (is(s, "range", "absmax") || is(s, "range", "minmax")) g->search = SEARCH_LARGEST;
     } else if (!strcmp(dtype, "binary")) {
         if (given(s, "bits") && g->bits != 1)
             return base_fail(err, "quantize: dtype binary has 1 bit, bits=%lld contradicts it", (long long)g->bits);
@@ -97,6 +114,7 @@ static bool set_even(const compress_step *s, type_choice *choice, grid_spec *g, 
     } else {
         g->scheme = !sym ? UNIFORM_ASYM : g->bits == 1 ? UNIFORM_SIGN : UNIFORM_SYM;
     }
+    if (narrow) return set_narrow(s, choice, g, err);
     // A table of integers has the ranges of OCP's MX formats; it has no zero points and at most 8 bits.
     if (!alone || g->scheme != UNIFORM_SYM || g->bits > 8 || needs_even(s)) return true;
     choice->even = false;
@@ -106,7 +124,8 @@ static bool set_even(const compress_step *s, type_choice *choice, grid_spec *g, 
 
 // A block format leaves nothing else to choose.
 static bool check_block(const compress_step *s, base_err *err) {
-    static const char *const others[] = {"bits", "sym", "group", "granularity", "scale", "split", "percentile"};
+    static const char *const others[] = {"bits",  "sym",   "group",      "granularity",
+                                         "scale", "split", "percentile", "narrow"};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (given(s, others[i]))
             return base_fail(err, "quantize: dtype %s fixes its bits, groups and scales; %s does not go with it",
@@ -124,6 +143,10 @@ bool quantize_grid(const compress_step *s, grid_spec *g, type_choice *choice, ba
     const char *dtype = compress_text(s, "dtype");
     *g = (grid_spec){.bits = (int64_t)compress_number(s, "bits")};
     if (!type_find(dtype, (int)g->bits, choice, err)) return false;
+    if (choice->bits && given(s, "bits") && g->bits != choice->bits)
+        return base_fail(err, "quantize: dtype %s has %d bits, bits=%lld contradicts it", dtype, choice->bits,
+                         (long long)g->bits);
+    if (choice->bits) g->bits = choice->bits;
     if (choice->block) return check_block(s, err);
     if (is(s, "range", "median") && strcmp(dtype, "ternary") != 0)
         return base_fail(err, "quantize: range=\"median\" is a scale for dtype ternary, not for %s", dtype);
@@ -133,6 +156,8 @@ bool quantize_grid(const compress_step *s, grid_spec *g, type_choice *choice, ba
     if (given(s, "bits") && g->bits != choice->type.bits)
         return base_fail(err, "quantize: dtype %s has %d bits, bits=%lld contradicts it", dtype, choice->type.bits,
                          (long long)g->bits);
+    if (compress_number(s, "narrow") != 0)
+        return base_fail(err, "quantize: narrow is for integers, dtype %s has levels of its own", dtype);
     if (compress_number(s, "sym") == 0)
         return base_fail(err, "quantize: dtype %s has no zero points, sym=false contradicts it", dtype);
     g->bits = choice->type.bits;

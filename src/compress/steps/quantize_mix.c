@@ -51,7 +51,7 @@ bool quantize_mix_check(const compress_step *s, const grid_spec *g, const type_c
     if (!is(s, "mix", "none") && some_rows(s))
         return base_fail(err, "quantize: mix=\"%s\" codes every output, rows=%g only some: give one of them",
                          compress_text(s, "mix"), compress_number(s, "rows"));
-    if (!choice->even || choice->block || !is(s, "dtype", "int") || g->bits > 8)
+    if (!choice->even || choice->block || !choice->integer || g->bits > 8)
         return base_fail(err,
                          "quantize: bits that differ inside a layer are those of integers of 1 to 8 bits (dtype=int)");
     if (g->group == GROUP_TENSOR)

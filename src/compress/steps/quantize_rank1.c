@@ -1,4 +1,5 @@
-// quantize with granularity="rank1": every weight has the scale min(r_i, c_j) / top, r_i the largest magnitude in its
+// quantize with granularity="column": all weights of an input share a scale, found by the range search over the column;
+// and with granularity="rank1": every weight has the scale min(r_i, c_j) / top, r_i the largest magnitude in its
 // row, c_j that in its column, as stored. Solvers see groups of one weight whose scales are given (terms/rank1.c).
 #include "compress/solvers/pack.h"
 #include "compress/steps/quantize_grid.h"
@@ -8,28 +9,40 @@
 #include <math.h>
 #include <string.h>
 
+static bool is_column(const compress_step *s) {
+    return !strcmp(compress_text(s, "granularity"), "column");
+}
+
 bool quantize_is_rank1(const compress_step *s) {
-    return !strcmp(compress_text(s, "granularity"), "rank1");
+    return is_column(s) || !strcmp(compress_text(s, "granularity"), "rank1");
 }
 
 bool quantize_check_rank1(const compress_step *s, const grid_spec *g, bool even, base_err *err) {
-    static const char *const solvers[] = {"rtn", "gptq", "obq", "adaround"};
+    static const char *const solvers[] = {"hqq", "awq", "bpdq", "deepcabac"};
     const char *solver = compress_text(s, "solver"), *range = compress_text(s, "range");
-    bool known = false;
-    for (size_t i = 0; i < sizeof solvers / sizeof *solvers; i++) known |= !strcmp(solver, solvers[i]);
-    if (!known)
-        return base_fail(
-            err, "quantize: granularity rank1 goes with the solvers rtn, gptq, obq and adaround, not with %s", solver);
-    if (strcmp(range, "auto") != 0 && strcmp(range, "absmax") != 0)
+    const char *gran = compress_text(s, "granularity");
+    for (size_t i = 0; i < sizeof solvers / sizeof *solvers; i++)
+        if (!strcmp(solver, solvers[i]))
+            return base_fail(err,
+                             "quantize: solver %s finds the scales of rows or groups itself, granularity %s gives "
+                             "them",
+                             solver, gran);
+    if (is_column(s) && !strcmp(range, "golden"))
+        return base_fail(err,
+                         "quantize: range=\"golden\" searches a scale for the output error of its row, a column has "
+                         "a part in every row; range=\"mse\" searches columns");
+    if (!is_column(s) && strcmp(range, "auto") != 0 && strcmp(range, "absmax") != 0)
         return base_fail(err,
                          "quantize: granularity rank1 has its ranges from rows and columns; range=\"%s\" does not go "
                          "with it",
                          range);
-    if (quantize_is_mixed(s)) return base_fail(err, "quantize: granularity rank1 has one width for all weights");
-    if (g->group > 0 || g->split || g->form != SCALE_PLAIN || (even && g->scheme != UNIFORM_SYM))
+    if (quantize_is_mixed(s)) return base_fail(err, "quantize: granularity %s has one width for all weights", gran);
+    if (g->group > 0 || g->split || g->form != SCALE_PLAIN ||
+        (even && (is_column(s) ? g->scheme == UNIFORM_ASYM : g->scheme != UNIFORM_SYM)))
         return base_fail(err,
-                         "quantize: granularity rank1 is for symmetric grids and tables without groups of their own, "
-                         "with float scales");
+                         "quantize: granularity %s is for symmetric grids and tables without groups of their own, "
+                         "with float scales and no zero points",
+                         gran);
     return true;
 }
 
@@ -53,17 +66,39 @@ static void round_scales(num_dtype dtype, float *x, int64_t n) {
     for (int64_t i = 0; i < n; i++) x[i] = scales_round(SCALE_PLAIN, dtype, 0, x[i]);
 }
 
+// columns[j]: what the range search finds for the kept weights of a column, in steps of 1.
+static bool find_columns(const solver_problem *p, float *columns, base_err *err) {
+    float *x = base_big_alloc((size_t)p->rows + 1, sizeof *x, "a column", err);
+    bool ok = x != NULL;
+    grid_spec g = p->grid;
+    g.scale = NUM_F32;
+    for (int64_t j = 0; ok && j < p->cols; j++) {
+        int64_t n = 0;
+        for (int64_t i = 0; i < p->rows; i++)
+            if (!p->mask || p->mask[i * p->cols + j]) x[n++] = p->r[i * p->cols + j];
+        grid_param q = {0, 0};
+        ok = base_go_on(p->job, err) && grid_fit(&g, x, n, p->job, &q, err);
+        columns[j] = q.scale;
+    }
+    base_big_free(x);
+    return ok;
+}
+
 static term *solve(const compress_solver *solver, solver_problem *p, float *rows, float *columns, int64_t kept,
                    base_err *err) {
     grid_spec *g = &p->grid;
     int64_t n = p->rows * p->cols;
-    float zero = g->table ? 0 : (float)((int64_t)1 << (g->bits - 1)), unit = 1 / (g->table ? g->table->top : zero - 1);
-    find_scales(p, rows, columns);
-    if (g->scale == NUM_F16 && !(fits_half(rows, p->rows) && fits_half(columns, p->cols))) g->scale = NUM_F32;
-    round_scales(g->scale, rows, p->rows);
+    bool column = is_column(p->step), sym = !g->table && g->scheme == UNIFORM_SYM;
+    float zero = sym ? (float)((int64_t)1 << (g->bits - 1)) : !g->table && g->scheme == UNIFORM_TERNARY ? 1 : 0;
+    float unit = column ? 1 : 1 / (g->table ? g->table->top : zero - 1);
+    if (column && !find_columns(p, columns, err)) return NULL;
+    if (!column) find_scales(p, rows, columns);
+    if (g->scale == NUM_F16 && !(fits_half(rows, column ? 0 : p->rows) && fits_half(columns, p->cols)))
+        g->scale = NUM_F32;
+    round_scales(g->scale, rows, column ? 0 : p->rows);
     round_scales(g->scale, columns, p->cols);
     for (int64_t i = 0; i < n; i++) {
-        float least = fminf(rows[i / p->cols], columns[i % p->cols]);
+        float least = column ? columns[i % p->cols] : fminf(rows[i / p->cols], columns[i % p->cols]);
         p->scales[i] = least > 0 ? least * unit : 1e-30f; // only zeros there
         p->zeros[i] = zero;
     }
@@ -77,7 +112,7 @@ static term *solve(const compress_solver *solver, solver_problem *p, float *rows
     whole.scales = &unit;
     whole.zeros = &zero;
     term *values = solver_pack(&whole, 1, kept, err);
-    return values ? term_rank1_new(values, rows, columns, dtype, err) : NULL;
+    return values ? term_rank1_new(values, column ? NULL : rows, columns, dtype, err) : NULL;
 }
 
 term *quantize_rank1(const compress_solver *solver, solver_problem *p, int64_t kept, base_err *err) {

@@ -1,6 +1,7 @@
 // Rank1 term: value = min(rows[i], columns[j]) * v[i, j], v the value of its one child: the largest magnitudes of the
 // rows and of the columns stand for a scale of every single weight (rank-1 normalisation: Li, Chen and Zhu, Memory
-// Efficient Optimizers with 4-bit States, NeurIPS 2023, arXiv 2309.01507, section 4.2).
+// Efficient Optimizers with 4-bit States, NeurIPS 2023, arXiv 2309.01507, section 4.2). Without rows the scales are
+// those of the columns alone.
 #include "compress/layer.h"
 
 #include <math.h>
@@ -28,7 +29,12 @@ static bool check_scales(const term *t, int index, int64_t count, base_err *err)
     return true;
 }
 
+static bool has_rows(const term *t) {
+    return t->blob[ROWS].count > 0;
+}
+
 static bool check(const term *t, base_err *err) {
+    if (!has_rows(t)) return check_scales(t, COLUMNS, t->cols, err);
     return check_scales(t, ROWS, t->rows, err) && check_scales(t, COLUMNS, t->cols, err);
 }
 
@@ -47,7 +53,7 @@ static bool decode(const term *t, float *out, base_err *err) {
     bool ok = column && term_decode(t->child[0], v, err);
     if (ok) num_to_f32(t->blob[COLUMNS].dtype, t->blob[COLUMNS].data, column, (size_t)t->cols);
     for (int64_t r = 0; ok && r < t->rows; r++) {
-        float row = scale_at(&t->blob[ROWS], r);
+        float row = has_rows(t) ? scale_at(&t->blob[ROWS], r) : INFINITY;
         for (int64_t c = 0; c < t->cols; c++) out[r * t->cols + c] += fminf(row, column[c]) * v[r * t->cols + c];
     }
     base_big_free(v);
@@ -57,7 +63,7 @@ static bool decode(const term *t, float *out, base_err *err) {
 
 static void gather(const term *t, int64_t row, int64_t first, int64_t count, const uint32_t *col, float *out) {
     enum { RUN = 256 };
-    float scale = scale_at(&t->blob[ROWS], row);
+    float scale = has_rows(t) ? scale_at(&t->blob[ROWS], row) : INFINITY;
     for (int64_t at = 0; at < count; at += RUN) {
         int64_t n = count - at < RUN ? count - at : RUN;
         float v[RUN] = {0};
@@ -73,7 +79,7 @@ static term *compact(const term *t, const uint8_t *keep, int64_t kept, base_err 
     n->stored = kept;
     n->child[0] = child;
     n->child_count = 1;
-    if (term_blob_copy(t, n, ROWS, err) && term_blob_copy(t, n, COLUMNS, err)) return n;
+    if ((!has_rows(t) || term_blob_copy(t, n, ROWS, err)) && term_blob_copy(t, n, COLUMNS, err)) return n;
     term_free(n);
     return NULL;
 }
@@ -83,18 +89,19 @@ term *term_rank1_new(term *values, const float *rows, const float *columns, num_
     t->stored = values->stored;
     t->child[0] = values;
     t->child_count = 1;
-    void *r = term_blob_new(t, ROWS, dtype, t->rows, err), *c = r ? term_blob_new(t, COLUMNS, dtype, t->cols, err) : r;
+    void *r = rows ? term_blob_new(t, ROWS, dtype, t->rows, err) : NULL;
+    void *c = r || !rows ? term_blob_new(t, COLUMNS, dtype, t->cols, err) : NULL;
     if (!c) {
         term_free(t);
         return NULL;
     }
-    num_from_f32(dtype, rows, r, (size_t)t->rows);
+    if (rows) num_from_f32(dtype, rows, r, (size_t)t->rows);
     num_from_f32(dtype, columns, c, (size_t)t->cols);
     return t;
 }
 
 static void describe(const term *t, base_buf *b) {
-    base_buf_puts(b, "row x column ");
+    base_buf_puts(b, has_rows(t) ? "row x column " : "column ");
     t->child[0]->kind->describe(t->child[0], b);
 }
 

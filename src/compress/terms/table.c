@@ -15,13 +15,13 @@ static bool open_levels(const term *t, float *value, base_err *err) {
                        .bits = (int)t->attr[TABLE_BITS],
                        .mantissa = (int)t->attr[TABLE_MANTISSA]};
     const void *levels = t->blob[TABLE_LEVELS].data;
-    if (type.kind == TABLE_POWER || type.kind == TABLE_TANH) memcpy(&type.param, levels, sizeof type.param);
+    if (table_has_param(type.kind)) memcpy(&type.param, levels, sizeof type.param);
     return table_values(&type, levels, value, err);
 }
 
 static bool check_levels(const term *t, int codes, base_err *err) {
     table_kind kind = (table_kind)t->attr[TABLE_KIND];
-    int64_t count = kind == TABLE_QUANTILE ? codes : kind == TABLE_POWER || kind == TABLE_TANH ? 1 : 0;
+    int64_t count = kind == TABLE_QUANTILE ? codes : table_has_param(kind) ? 1 : 0;
     if (!term_blob_is(t, TABLE_LEVELS, NUM_F32, count, err)) return false;
     for (int64_t i = 0; i < count; i++) {
         float v;

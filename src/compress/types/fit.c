@@ -2,7 +2,8 @@
 //
 // power: NUPES (Yvinec et al., arXiv 2308.05600): x -> sign(x) |x|^a, an even grid, and back; one a for a layer, here
 // by golden section on the squared error. tanh: DoReFa-Net (Zhou et al., arXiv 1606.06160), equation 9: weights are
-// even after tanh(w) / max |tanh(w)|; the inverse of that map makes the levels. quantile: Dettmers et al., 8-bit
+// even after tanh(w) / max |tanh(w)|; the inverse of that map makes the levels (dorefa: 2^bits of them, as the equation
+// has it; tanh: one fewer, around a zero). quantile: Dettmers et al., 8-bit
 // Optimizers via Block-wise Quantization (arXiv 2110.02861), equation 4: the middle of neighbouring quantiles of the
 // weights, each divided by its group's largest magnitude.
 #include "compress/types/fit.h"
@@ -142,7 +143,7 @@ static bool fit_quantile(const solver_problem *p, int codes, float *levels, base
 bool type_fit(const solver_problem *p, table_type *type, float *levels, base_err *err) {
     if (type->kind == TABLE_POWER) return fit_power(p, type, err);
     if (type->kind == TABLE_QUANTILE) return fit_quantile(p, table_codes(type), levels, err);
-    if (type->kind == TABLE_TANH) {
+    if (type->kind == TABLE_TANH || type->kind == TABLE_DOREFA) {
         float most = 0;
         for (int64_t i = 0; i < p->rows * p->cols; i++)
             if ((!p->mask || p->mask[i]) && fabsf(p->r[i]) > most) most = fabsf(p->r[i]);

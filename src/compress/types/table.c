@@ -27,8 +27,11 @@ int table_codes(const table_type *t) {
     case TABLE_INT:
     case TABLE_POWER:
     case TABLE_TANH:
+    case TABLE_NARROW:
+    case TABLE_DOREFA:
         least = 2;
         break;
+    case TABLE_SEQ:
     case TABLE_MIDRISE:
     case TABLE_LLOYD:
     case TABLE_QUANTILE:
@@ -56,6 +59,15 @@ static void mapped_levels(const table_type *type, int n, float *out) {
         else
             level = k ? atanh((double)type->param * u) / atanh((double)type->param) : 0;
         out[i] = (float)(k < 0 ? -level : level);
+    }
+}
+
+// 2^bits levels, even in tanh(w), none of them 0.
+static void dorefa_levels(const table_type *type, int n, float *out) {
+    double a = (double)type->param;
+    for (int i = 0; i < n; i++) {
+        double u = (double)(2 * i + 1 - n) / (n - 1);
+        out[i] = (float)copysign(atanh(a * fabs(u)) / atanh(a), u);
     }
 }
 
@@ -92,6 +104,15 @@ static void fill(const table_type *type, const void *levels, int n, float *value
     case TABLE_TANH:
         mapped_levels(type, n, value);
         break;
+    case TABLE_NARROW:
+        for (int i = 0; i < n; i++) value[i] = i ? (float)(i - n / 2) : NAN;
+        break;
+    case TABLE_SEQ:
+        for (int i = 0; i < n; i++) value[i] = (float)(2 * i + 1 - n) / (float)n;
+        break;
+    case TABLE_DOREFA:
+        dorefa_levels(type, n, value);
+        break;
     case TABLE_QUANTILE:
         memcpy(value, levels, (size_t)n * sizeof *value);
         break;
@@ -103,7 +124,7 @@ static void fill(const table_type *type, const void *levels, int n, float *value
 // Does the middle of two neighbouring values go to the upper one?
 static bool tie_goes_up(const grid_table *t, float middle, uint8_t lower, uint8_t upper) {
     if (t->signed_magnitude) return minifloat_code(table_float(&t->type), middle) == upper;
-    if (t->type.kind == TABLE_INT) return upper % 2 == 0;
+    if (t->type.kind == TABLE_INT || t->type.kind == TABLE_NARROW) return upper % 2 == 0;
     return upper < lower; // the first of the codes, as a search for the least distance finds it
 }
 
@@ -132,7 +153,7 @@ bool table_values(const table_type *type, const void *levels, float value[TABLE_
     if (!codes) return base_fail(err, "a table of kind %d cannot have %d bits", (int)type->kind, type->bits);
     if (type->kind == TABLE_POWER && !(type->param >= 0.0625f && type->param <= 16))
         return base_fail(err, "the exponent of a power table is %g, expected 1/16 .. 16", (double)type->param);
-    if (type->kind == TABLE_TANH && !(type->param > 0 && type->param < 1))
+    if ((type->kind == TABLE_TANH || type->kind == TABLE_DOREFA) && !(type->param > 0 && type->param < 1))
         return base_fail(err, "the parameter of a tanh table is %g, expected between 0 and 1", (double)type->param);
     fill(type, levels, codes, value);
     return true;
@@ -147,6 +168,7 @@ bool table_build(const table_type *type, const void *levels, grid_table *t, base
     for (int c = 0; c < t->codes; c++)
         if (isfinite(t->value[c]) && fabsf(t->value[c]) > t->top) t->top = fabsf(t->value[c]);
     if (type->kind == TABLE_INT) t->top = t->value[t->codes - 1]; // so that the largest weight is a level on both sides
+    if (type->kind == TABLE_SEQ) t->top = 1; // the parts reach to the largest weight, their middles do not
     if (!(t->top > 0)) return base_fail(err, "all levels of a table are zero or none is finite");
     make_edges(t);
     return true;

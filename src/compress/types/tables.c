@@ -10,6 +10,7 @@
 #include "compress/types/types.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -83,6 +84,8 @@ static const type_name names[] = {
     {"dynamic", TABLE_DYNAMIC, 0, 0, 0, -1},
     {"midrise", TABLE_MIDRISE, 0, 0, 0, -1},
     {"lloyd", TABLE_LLOYD, 0, 0, 0, -1},
+    {"dorefa", TABLE_DOREFA, 0, 0, 0, -1},
+    {"seq", TABLE_SEQ, 0, 0, 0, -1},
     {"power", TABLE_POWER, 0, 0, 0, -1},
     {"tanh", TABLE_TANH, 0, 0, 0, -1},
     {"quantile", TABLE_QUANTILE, 0, 0, 0, -1},
@@ -99,9 +102,11 @@ static const type_name names[] = {
 };
 
 const char *type_list(void) {
-    return "int, ternary, binary, nf4, nf, af4, fp4, fp4-bnb, fp6, fp8, eXmY, eXmY-inf, eXmY-nan, eXmY-all, mxfp4, "
+    return "int, intN, uintN, ternary, binary, nf4, nf, af4, fp4, fp4-bnb, fp6, fp8, eXmY, eXmY-inf, eXmY-nan, "
+           "eXmY-all, mxfp4, "
            "mxfp6, mxfp6-e2m3, mxfp8, "
-           "mxfp8-e5m2, mxint8, nvfp4, dynamic, midrise, lloyd, power, tanh, quantile, q4_0, q4_1, q5_0, q5_1, q8_0, "
+           "mxfp8-e5m2, mxint8, nvfp4, dynamic, midrise, seq, lloyd, power, tanh, dorefa, quantile, q4_0, q4_1, q5_0, "
+           "q5_1, q8_0, "
            "q2_K, q3_K, q4_K, q5_K, q6_K, iq4_nl, iq4_xs, ggml-mxfp4, ggml-nvfp4, tq1_0, tq2_0";
 }
 
@@ -126,8 +131,27 @@ static bool find_minifloat(const char *name, type_choice *out) {
     return false;
 }
 
+// "int4", "uint8": the width stated, u for a zero point.
+static bool find_integer(const char *name, type_choice *out) {
+    const char *at = name + (*name == 'u');
+    if (strncmp(at, "int", 3) != 0 || at[3] < '1' || at[3] > '9' || strlen(at) > 5) return false;
+    char *end;
+    long bits = strtol(at + 3, &end, 10);
+    if (*end || bits > GRID_MOST_BITS) return false;
+    *out = (type_choice){.form = -1, .even = true, .integer = true, .bits = (int)bits, .asym = at != name};
+    return true;
+}
+
+// Floats that a byte does not hold.
+static bool wide_float(const char *name) {
+    int e = 0, m = 0, end = 0;
+    return sscanf(name, "e%2dm%2d%n", &e, &m, &end) == 2 && !name[end] && e >= 0 && m >= 0;
+}
+
 bool type_find(const char *name, int bits, type_choice *out, base_err *err) {
     *out = (type_choice){.form = -1};
+    if (find_integer(name, out)) return true;
+    out->integer = !strcmp(name, "int");
     if (!strcmp(name, "int") || !strcmp(name, "ternary") || !strcmp(name, "binary")) {
         out->even = true;
         return true;
@@ -148,12 +172,18 @@ bool type_find(const char *name, int bits, type_choice *out, base_err *err) {
     }
     char clean[64];
     base_clean(clean, sizeof clean, name);
+    if (wide_float(name))
+        return base_fail(err,
+                         "quantize: dtype %s: a float here has 1 to 7 exponent bits, 0 to 6 mantissa bits and with "
+                         "its sign 2 to 8 bits (keep{dtype=\"f16\"} and \"bf16\" store wider ones)",
+                         clean);
     return base_fail(err, "quantize: there is no data type '%s'; known are %s", clean, type_list());
 }
 
 void table_describe(const table_type *type, base_buf *b) {
-    static const char *const kinds[] = {"minifloat", "int",   "nf",   "af4",      "fp4-bnb", "dynamic", "midrise",
-                                        "lloyd",     "power", "tanh", "quantile", "-inf",    "-nan",    "-all"};
+    static const char *const kinds[] = {"minifloat", "int",   "nf",         "af4",    "fp4-bnb",  "dynamic",
+                                        "midrise",   "lloyd", "power",      "tanh",   "quantile", "-inf",
+                                        "-nan",      "-all",  "narrow int", "dorefa", "seq"};
     if (table_is_float(type->kind))
         base_buf_printf(b, "e%dm%d%s", type->bits - 1 - type->mantissa, type->mantissa,
                         type->kind == TABLE_MINIFLOAT ? "" : kinds[type->kind]);

@@ -25,16 +25,19 @@ typedef enum table_kind {
     TABLE_FLOAT_INF, // minifloats whose last exponent is Inf and NaN, whose last code is NaN, all of whose codes are
     TABLE_FLOAT_NAN, // numbers
     TABLE_FLOAT_ALL,
+    TABLE_NARROW, // integers without the lowest: -(2^(bits-1) - 1) .. 2^(bits-1) - 1
+    TABLE_DOREFA, // as tanh, but 2^bits levels without a zero
+    TABLE_SEQ,    // the middles of 2^bits even parts of -1 .. 1
     TABLE_KINDS
 } table_kind;
 #define TABLE_NAMES                                                                                                    \
     "minifloat|int|normal|af4|fp4-bnb|dynamic|midrise|lloyd|power|tanh|quantile|minifloat-inf|"                        \
-    "minifloat-nan|minifloat-all"
+    "minifloat-nan|minifloat-all|narrow|dorefa|seq"
 
 typedef struct table_type {
     table_kind kind;
     int bits, mantissa; // code width; mantissa bits of a minifloat
-    float param;        // of power and tanh
+    float param;        // of power, tanh and dorefa
 } table_type;
 
 struct grid_table {
@@ -55,6 +58,10 @@ bool table_values(const table_type *type, const void *levels, float value[TABLE_
 // Codes of x / scale, nearest level; ties as the type's definition has them. scale > 0.
 void table_encode(const grid_table *t, float scale, const float *x, int64_t count, grid_code *codes);
 void table_describe(const table_type *type, base_buf *b);
+// One number of the layer is stored with it.
+static inline bool table_has_param(table_kind kind) {
+    return kind == TABLE_POWER || kind == TABLE_TANH || kind == TABLE_DOREFA;
+}
 // How many codes the type has; 0 when it cannot have these bits.
 int table_codes(const table_type *type);
 
@@ -98,6 +105,9 @@ struct ggml_type;
 typedef struct type_choice {
     table_type type;
     bool even;                     // int, ternary, binary: an even grid of the uniform term
+    bool integer;                  // even: int, intN or uintN
+    int bits;                      // that the name states, of intN and uintN; else 0
+    bool asym;                     // uintN
     int64_t group;                 // the block a standard fixes; 0: free
     int form;                      // enum scale_form the standard fixes; -1: free
     const struct ggml_type *block; // one of ggml's block formats, which nothing else of this describes; NULL: none

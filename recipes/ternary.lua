@@ -1,5 +1,6 @@
 -- Every weight between the first and the last layer becomes -1, 0 or 1 times a scale; five such weights fit a byte.
 -- The networks of the paper are trained with these weights: rounding a finished one shows how much training must repair.
+-- ResNet-20 on CIFAR-10: KL to the original 6.5 rounded, 2.5 by gptq, 0.51 by decoupleq, 0.47 by gsq (82.5 % of 91.5).
 recipe{
   name   = "ternary",
   about  = "weights of -1, 0 and 1; the first and the last layer keep 8 bits",

@@ -363,9 +363,11 @@ const compress_method compress_methods[] = {
      "SpQR (Dettmers et al., ICLR 2024, arXiv 2306.03078), with scales as floats",
      "calibration inputs; as gptq, twice"},
     {"residual-vq", "vq", "several books of vectors, each for what those before it left over",
-     "W ~ sum of book_k[code_k]: each vq step after the first codes the remainder. Two books of 2^b vectors reach "
-     "nearly\n"
-     "what one of 2^(2b) would and are far smaller. rule(\".*\", vq{dim=6, bits=1}, vq{dim=6, bits=1})",
+     "W ~ sum of book_k[code_k], `planes` books. Two books of 2^b vectors reach nearly what one of 2^(2b) would and "
+     "are\n"
+     "far smaller. A run's codes are chosen stage by stage, then each again with the others held; with feedback its\n"
+     "error is carried on. A further vq{} step codes the remainder of the whole layer.\n"
+     "vq{dim=4, bits=2, planes=2, feedback=\"ldlq\"}, or rule(\".*\", vq{dim=6, bits=1}, vq{dim=6, bits=1})",
      "residual vector quantisation: Chen, Guan and Wang, Sensors 2010 (doi 10.3390/s101211259)", "as vq, a step each"},
     {"vptq", "vq", "vectors down the columns, codes column by column with the errors carried on",
      "Runs of dim outputs of one input column. Books start by k-means weighted by diag H (residual stages: planes);\n"
@@ -378,7 +380,8 @@ const compress_method compress_methods[] = {
      "Each run stands for the average of its `candidates` nearest vectors, weighted by softmax ratios; ratios and "
      "book\n"
      "are learned (Adam, `turns` steps) on the layer's output error plus a growing penalty on ratios between 0 and 1;\n"
-     "then the largest counts. Never worse than k-means: the better one is kept. vq{solver=\"vq4dit\", dim=2, bits=2}",
+     "then the largest counts, and the book gets its least squares. Never worse than k-means: the better one is kept.\n"
+     "vq{solver=\"vq4dit\", dim=2, bits=2}",
      "VQ4DiT (Deng et al., AAAI 2025, arXiv 2408.17131); the authors learn on the outputs of whole blocks",
      "calibration inputs; a product with H a turn"},
     {"aqlm", "vq", "sums of vectors from several books, beam search and least squares in turn",

@@ -282,6 +282,12 @@ static void test_better(void **state) {
     double mixed = after("vq solver=vq4dit dim=2", w, 48, 72, h), aqlm = after("vq solver=aqlm dim=2", w, 48, 72, h);
     assert_true(vptq < 0.7 * plain && along < 0.7 * plain && mixed < 0.7 * plain);
     assert_true(aqlm < 0.8 * gptq && vptq < gptq);
+    // Feedback for books of k-means is what vptq does along rows; the mixtures end with least-squares books.
+    double fed = after("vq dim=2 feedback=ldlq", w, 48, 72, h);
+    assert_true(fed == along && after("vq dim=2 feedback=ldlq turns=0", w, 48, 72, h) < plain);
+    assert_true(after("vq dim=4 planes=2 feedback=ldlq", w, 48, 72, h) <
+                0.8 * after("vq dim=4 planes=2 weight=hessian", w, 48, 72, h));
+    assert_true(mixed < 0.55 * plain);
     // More of anything is no worse: bits, planes, hypotheses (within chance), stored types change little.
     double more = after("vq solver=aqlm dim=2 bits=3", w, 48, 72, h);
     assert_true(more < 0.5 * aqlm);
@@ -334,7 +340,8 @@ static void test_edges(void **state) {
                                         "vq solver=aqlm dim=0 bits=2 values=i8",
                                         "vq dim=2 planes=2 bits=3 scale=row spaces=9",
                                         "vq dim=4 values=i8 axis=out",
-                                        "vq solver=aqlm weight=none dim=2"};
+                                        "vq solver=aqlm weight=none dim=2",
+                                        "vq dim=2 planes=2 spaces=3 feedback=ldlq outliers=0.2"};
     static const int64_t sizes[][2] = {{1, 1}, {3, 7}, {1, 9}, {6, 2}, {12, 18}};
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
         for (size_t k = 0; k < 5; k++)
@@ -386,6 +393,8 @@ static void test_refuses(void **state) {
     refuses("dim=4 bits=1.25 planes=2", "dim * bits / planes = 2.5, expected a whole number from 1 to 12");
     refuses("solver=vq4dit dim=4 planes=2", "vq4dit mixes vectors of one book");
     refuses("dim=0 bits=7.9", "no dim makes");
+    refuses("solver=vptq feedback=none", "feedback = \"none\" is for solver kmeans; the others always have it");
+    refuses("solver=vq4dit feedback=ldlq", "vq4dit learns codes without");
 }
 
 // ---- the terms -----------------------------------------------------------------------------------

@@ -83,8 +83,30 @@ static void test_refuses(void **state) {
     free(w);
 }
 
+// Every step that fits a book says how much of it is used and what was reached beside D(R).
+static void test_told(void **state) {
+    (void)state;
+    static const struct {
+        const char *step, *used, *rate;
+    } cases[] = {{"vq dim=2 bits=1", "4 of 4 vectors used", "where a Gaussian has"},
+                 {"codebook bits=2", "48 of 48 values used", "where a Gaussian has"},
+                 {"codebook bits=2 scope=layer", "4 of 4 values used", "where a Gaussian has"},
+                 {"prune sparsity=0.5; codebook bits=1 scope=layer", "2 of 2 values used", "where a Gaussian has"},
+                 {"lr2vq length=2 rank=1 bits=1", "4 of 4 vectors used", "D(R) "},
+                 {"simvq length=2 bits=1", "of 4 vectors used", "D(R) "}};
+    float *w = random_matrix(12, 20, 2);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        layer l = open_layer(w, 12, 20, NULL);
+        free(apply_steps(&l, cases[i].step));
+        if (!strstr(l.did.text, cases[i].used) || !strstr(l.did.text, cases[i].rate))
+            fail_msg("%s: %s", cases[i].step, l.did.text);
+        layer_close(&l);
+    }
+    free(w);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_exact), cmocka_unit_test(test_better),
-                                       cmocka_unit_test(test_refuses)};
+                                       cmocka_unit_test(test_refuses), cmocka_unit_test(test_told)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

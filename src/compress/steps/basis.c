@@ -273,6 +273,18 @@ static bool solve(const compress_step *s, layer *l, basis_work *v, feedback_prob
     return *t != NULL;
 }
 
+// How many of the book's vectors a run stands for in the end.
+static void describe_use(layer *l, const basis_work *v, const feedback_problem *p) {
+    uint8_t *seen = base_calloc((size_t)v->size, 1);
+    int64_t used = 0;
+    for (int64_t i = 0; i < v->runs; i++) {
+        used += !seen[p->codes[i]];
+        seen[p->codes[i]] = 1;
+    }
+    base_buf_printf(&l->did, "; %lld of %lld vectors used", (long long)used, (long long)v->size);
+    free(seen);
+}
+
 static bool apply(const compress_step *s, layer *l, base_err *err) {
     int64_t length = (int64_t)compress_number(s, "length"), rank = (int64_t)compress_number(s, "rank");
     basis_work v = {.b = {.length = length,
@@ -288,6 +300,7 @@ static bool apply(const compress_step *s, layer *l, base_err *err) {
     term *t = NULL;
     bool ok = lattice_open(s, l, &runs, &p, &owned, err) && solve(s, l, &v, &p, &t, err);
     ok = ok && lattice_close(l, &p, t, err);
+    if (ok) describe_use(l, &v, &p);
     feedback_free(&p);
     void *all[] = {v.x, v.weight, v.book, v.codes, v.b.coefficients, v.b.basis, v.normal, v.right, owned};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) base_big_free(all[i]);

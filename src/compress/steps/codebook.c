@@ -122,6 +122,31 @@ static term *pack(const compress_step *s, book_work *k, int64_t scope, base_err 
     return t;
 }
 
+// Values that a code names, and what was reached beside what a Gaussian source allows at these bytes.
+static void describe(const book_work *k, const term *t, int64_t scope, base_buf *did) {
+    const layer *l = k->l;
+    int64_t levels = k->o.centers, books = scope == CODEBOOK_ROW ? l->rows : 1, used = 0, n = 0;
+    uint8_t *seen = base_calloc((size_t)(books * levels), 1);
+    double error = 0, norm = 0;
+    for (int64_t at = 0; at < l->rows * l->cols; at++) {
+        if (l->mask && !l->mask[at]) continue;
+        int64_t one = (scope == CODEBOOK_ROW ? at / l->cols * levels : 0) + k->codes[l->mask ? n : at];
+        double d = (double)k->target[at] - (double)k->centers[one];
+        used += !seen[one];
+        seen[one] = 1;
+        error += d * d;
+        norm += (double)k->target[at] * (double)k->target[at];
+        n++;
+    }
+    free(seen);
+    t->kind->describe(t, did);
+    base_buf_printf(did, ", %lld of %lld values used", (long long)used, (long long)(books * levels));
+    if (!n || !(norm > 0)) return;
+    double bits = 8 * (double)term_bytes(t) / (double)n;
+    base_buf_printf(did, ", distortion %.3g where a Gaussian has %.3g at %.3g bits", error / norm, pow(2, -2 * bits),
+                    bits);
+}
+
 static bool apply(const compress_step *s, layer *l, base_err *err) {
     int64_t levels = (int64_t)1 << (int64_t)compress_number(s, "bits");
     int64_t scope = !strcmp(compress_text(s, "scope"), "row") ? CODEBOOK_ROW : CODEBOOK_LAYER;
@@ -136,11 +161,11 @@ static bool apply(const compress_step *s, layer *l, base_err *err) {
     k.codes = k.centers ? base_big_alloc((size_t)(l->rows * l->cols), 1, "codes of a layer", err) : NULL;
     ok = k.codes && (scope == CODEBOOK_ROW ? make_rows(&k, err) : make_part(&k, 0, l->rows, k.centers, err));
     term *t = ok ? pack(s, &k, scope, err) : NULL;
+    if (t) describe(&k, t, scope, &l->did);
     base_big_free(owned);
     base_big_free(k.centers);
     base_big_free(k.codes);
     if (!t) return false;
-    t->kind->describe(t, &l->did);
     return layer_put_values(l, t, err);
 }
 

@@ -28,12 +28,17 @@ static const base_arg args[] = {
     {"share", BASE_NUM, 0.05, 0, 1, NULL, NULL, "dim=0: bytes of the books, as a fraction of those of the codes"},
     {"iterations", BASE_INT, 50, 0, 10000, NULL, NULL, "k-means: most of Lloyd's turns"},
     {"turns", BASE_INT, -1, -1, 100000, NULL, NULL,
-     "vptq, aqlm: most turns of least-squares books (aqlm: and codes); vq4dit: steps; -1: 1, 20, 200"},
+     "feedback, vptq, aqlm: most turns of least-squares books (aqlm: and codes); vq4dit: steps; -1: 1, 20 for aqlm, "
+     "200 for vq4dit"},
     {"beam", BASE_INT, 8, 1, BOOKS_MOST_BEAM, NULL, NULL, "aqlm: hypotheses of the last passes over the codes"},
     {"candidates", BASE_INT, 4, 1, 16, NULL, NULL, "vq4dit: nearest vectors that are mixed"},
     {"outliers", BASE_NUM, 0, 0, 0.5, NULL, NULL,
      "fraction of the columns, those of the largest inputs, with books of their own"},
-    {"damp", BASE_NUM, 0.01, 0, 10, NULL, NULL, "vptq, aqlm: added to the diagonal of H, as a fraction of its mean"},
+    {"feedback", BASE_TEXT, 0, 0, 0, "auto", "auto|ldlq|none",
+     "kmeans: columns to come make up for errors, and books get their least squares, both under the whole H; auto: "
+     "none"},
+    {"damp", BASE_NUM, 0.01, 0, 10, NULL, NULL,
+     "feedback, vptq, aqlm: added to the diagonal of H, as a fraction of its mean"},
 };
 
 static int solver_of(const compress_step *s) {
@@ -48,8 +53,14 @@ static bool is(const compress_step *s, const char *arg, const char *text, bool a
     return !strcmp(given, "auto") ? automatic : !strcmp(given, text);
 }
 
+// Codes with feedback and books by least squares, also for those that k-means began.
+static bool feeds_back(const compress_step *s) {
+    return solver_of(s) == VPTQ || solver_of(s) == AQLM || is(s, "feedback", "ldlq", false);
+}
+
 static unsigned needs(const compress_step *s) {
-    return is(s, "weight", "hessian", solver_of(s) != KMEANS) ? COMPRESS_NEEDS_GRAM : 0;
+    bool whole = is(s, "feedback", "ldlq", false); // H then counts in k-means too
+    return is(s, "weight", "hessian", solver_of(s) != KMEANS) || whole ? COMPRESS_NEEDS_GRAM : 0;
 }
 
 static double code_bits(const compress_step *s, int64_t dim) {
@@ -66,6 +77,9 @@ static bool check(const compress_step *s, base_err *err) {
     bool several = compress_number(s, "planes") > 1;
     if (solver_of(s) == VQ4DIT && several)
         return base_fail(err, "vq: solver vq4dit mixes vectors of one book, not planes");
+    if (solver_of(s) != KMEANS && strcmp(compress_text(s, "feedback"), "auto"))
+        return base_fail(err, "vq: feedback = \"%s\" is for solver kmeans; %s", compress_text(s, "feedback"),
+                         solver_of(s) == VQ4DIT ? "vq4dit learns codes without" : "the others always have it");
     if (dim && !whole_code(s, dim))
         return base_fail(err, "vq: dim * bits%s = %g, expected a whole number from 1 to %d", several ? " / planes" : "",
                          code_bits(s, dim), VQ_MOST_BITS);
@@ -100,7 +114,7 @@ static books_shape choose_shape(const compress_step *s, int64_t rows, int64_t co
 // ---- solving -------------------------------------------------------------------------------------
 
 static int64_t turns_of(const compress_step *s) {
-    static const int64_t usual[] = {0, 1, 200, 20};
+    static const int64_t usual[] = {1, 1, 200, 20};
     double given = compress_number(s, "turns");
     return given < 0 ? usual[solver_of(s)] : (int64_t)given;
 }
@@ -143,14 +157,14 @@ static bool solve(const compress_step *s, books_work *b, base_err *err) {
     double error;
     if (!books_start(b, (int64_t)compress_number(s, "iterations"), err)) return false;
     switch (solver_of(s)) {
-    case VPTQ:
-        return start_codes(s, b, err) && (!turns_of(s) || books_fit(b, FIT_TURNS * turns_of(s), &error, err));
     case VQ4DIT:
-        return books_mix(b, (int64_t)compress_number(s, "candidates"), turns_of(s), &error, err);
+        return books_mix(b, (int64_t)compress_number(s, "candidates"), turns_of(s), &error, err) &&
+               books_fit(b, FIT_TURNS, &error, err);
     case AQLM:
         return start_codes(s, b, err) && alternate(s, b, err);
     default:
-        return true;
+        return !feeds_back(s) ||
+               (start_codes(s, b, err) && (!turns_of(s) || books_fit(b, FIT_TURNS * turns_of(s), &error, err)));
     }
 }
 
@@ -223,7 +237,7 @@ static bool settle(const compress_step *s, books_work *b, stored *out, base_err 
     p->shape = b->shape;
     p->codes = b->codes;
     p->book = b->book;
-    if (solver_of(s) == KMEANS) return books_nearest(b, err);
+    if (solver_of(s) == KMEANS && !feeds_back(s)) return books_nearest(b, err);
     int64_t changed = solver_of(s) == AQLM;
     for (int pass = 0; changed && pass < SETTLE_PASSES; pass++)
         if (!books_search(b, (int64_t)compress_number(s, "beam"), &changed, err)) return false;
@@ -401,7 +415,7 @@ static term *make_split(const compress_step *s, layer *l, const float *r, const 
     bool ok = open_split(&p, h, err) &&
               (t = term_mixed_new(l->rows, l->cols, MIXED_COLUMNS, 1, 2, false, p.class, err)) &&
               term_mixed_add(t, make_term(s, l, &p.wide, f, err), err);
-    bool full = h && !l->diagonal && solver_of(s) != KMEANS;
+    bool full = h && !l->diagonal && (solver_of(s) != KMEANS || feeds_back(s));
     for (int64_t g = 0; full && ok && g < l->groups; g++) ok = compensate(s, &p, g, h, err);
     ok = ok && term_mixed_add(t, make_term(s, l, &p.narrow, f, err), err);
     base_big_free(p.col);
@@ -455,7 +469,7 @@ const compress_step_kind step_vq = {
     .about =
         "w_run ~ scale_row sum_m book_m[code_m] for runs of dim neighbours; books have 2^(dim bits / planes) vectors.\n"
         "kmeans   k-means++ start, Lloyd's turns; an error counts by the diagonal of H (weight=\"hessian\") or alike;\n"
-        "         stage by stage when there are several planes\n"
+        "         stage by stage when there are several planes. feedback=\"ldlq\": then codes as vptq finds them\n"
         "vptq     codes column by column with the errors carried to the columns to come (as gptq), then books by "
         "least\n"
         "         squares under the whole H\n"

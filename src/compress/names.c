@@ -265,7 +265,6 @@ const compress_name compress_absent[] = {
     {"qdrop", "reconstruct"},
     {"pv-tuning", "aqlm"},
     {"atom", "slim-llm"},
-    {"rptq", "permute"},
     {"loftq", "lorc"},
     {"lqer", "lorc"},
     {"eora", "lorc"},

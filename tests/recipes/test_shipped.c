@@ -138,10 +138,10 @@ static said run_shipped(const char *name, const char *path, const char *data, in
     script_recipe *r = script_recipe_load(name, &s.err);
     if (!r) fail_msg("%s: %s", name, s.err.text);
     // Long optimisations are cut short: that they run, and run alike, does not need them whole.
-    static const char *const shorter[][2] = {{"samples", "6"},     {"iterations", "10"}, {"steps", "10"},
-                                             {"passes", "4"},      {"turns", "2"},       {"beam", "2"},
-                                             {"generations", "2"}, {"offspring", "4"},   {"look", "20"},
-                                             {"widest", "4"},      {"probes", "2"},      {"traces", "sampled"}};
+    static const char *const shorter[][2] = {
+        {"samples", "6"}, {"iterations", "10"},  {"steps", "10"},    {"passes", "4"}, {"turns", "2"},
+        {"beam", "2"},    {"generations", "2"},  {"offspring", "4"}, {"look", "20"},  {"widest", "4"},
+        {"probes", "2"},  {"traces", "sampled"}, {"state", "9"}};
     for (size_t i = 0; i < r->param_count; i++)
         for (size_t k = 0; k < sizeof shorter / sizeof *shorter; k++)
             if (!strcmp(r->params[i].name, shorter[k][0]) && !(r->params[i].min > atof(shorter[k][1])))
@@ -202,8 +202,9 @@ static bool too_long(const char *recipe, const char *path) {
 // What takes seconds on real networks is compared between thread counts on those of the digits and on the one without
 // a graph, whose layers are larger; on the others with VISE_SLOW=1 only.
 static bool runs_once(const char *recipe, const char *path) {
-    static const char *const slow[] = {
-        "brecq", "e8", "evopress", "group-residual-vq", "mixed-precision", "smallest", "simvq", "trellis", "vq"};
+    static const char *const slow[] = {"brecq",           "e8",      "evopress",   "group-residual-vq",
+                                       "mixed-precision", "qtip",    "quip-sharp", "smallest",
+                                       "simvq",           "trellis", "vq"};
     if (getenv("VISE_SLOW") || strstr(path, "digits") || strstr(path, "silero")) return false;
     for (size_t i = 0; i < sizeof slow / sizeof *slow; i++)
         if (strcmp(recipe, slow[i]) == 0) return true;

@@ -62,7 +62,7 @@ HELP_OBJ = $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/support/*.c))
 # With `make -j setup check` nothing compiles before the packages are there.
 FIRST := $(filter setup,$(MAKECMDGOALS))
 
-.PHONY: all tests setup run check bench asan tsan fuzz coverage golden debug docs install uninstall clean help always
+.PHONY: all tests setup run check bench asan tsan fuzz coverage golden facts debug docs install uninstall clean help always
 
 all: $(BUILD)/vise ## build the program: build/vise (default)
 
@@ -89,7 +89,7 @@ GOLDEN_OBJ = $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/golden/*.c))
 $(BUILD)/tests/golden/golden: $(GOLDEN_OBJ) $(BUILD)/libvise.a
 	$(call say,link,$@)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
 .SECONDARY:
--include $(patsubst %.c,$(BUILD)/%.d,src/main.c $(SRC) $(TEST_SRC) $(BENCH_SRC) $(FUZZ_SRC) $(wildcard tests/soak/*.c tests/tour/*.c tests/support/*.c tests/golden/*.c))
+-include $(patsubst %.c,$(BUILD)/%.d,src/main.c $(SRC) $(TEST_SRC) $(BENCH_SRC) $(FUZZ_SRC) $(wildcard tests/soak/*.c tests/tour/*.c tests/support/*.c tests/golden/*.c tests/real/*.c))
 
 setup: ## install every package needed to build and test, through the system's package manager
 	@sh .ci/setup
@@ -99,7 +99,7 @@ run: all ## open the workbench; without a terminal, replay its default recipe as
 
 tests: $(TEST_BIN)
 
-check: $(BUILD)/vise tests $(BUILD)/tests/golden/golden ## structure, format and all tests, side by side; ends with N passed, N failed, N skipped
+check: $(BUILD)/vise tests $(BUILD)/tests/golden/golden $(BUILD)/tests/real/tables ## structure, format and all tests, side by side; ends with N passed, N failed, N skipped
 	@VISE_BUILD=$(BUILD) sh tests/check/run.sh $(TEST_BIN) $(TEST_SH)
 
 bench: $(BUILD)/vise $(BENCH_SRC:%.c=$(BUILD)/%) ## measure products, ops and models against this machine's peak
@@ -151,6 +151,9 @@ coverage: ## run the tests with line counters and print what they reach, room by
 
 golden: $(BUILD)/tests/golden/golden ## check methods against the vectors in DIR (make golden DIR=../shared/golden)
 	@$(BUILD)/tests/golden/golden "$(DIR)"
+
+facts: $(BUILD)/tests/real/tables $(BUILD)/tests/compress/test_facts ## methods on the real models: others' tables cell by cell, then what must hold on every layer for every method
+	@$(BUILD)/tests/real/tables && VISE_FACTS=all $(BUILD)/tests/compress/test_facts
 
 docs: $(BUILD)/tests/script/print_reference ## write the reference part of docs/recipes.md from the tables of the program
 	@sed '/^<!-- reference/q' docs/recipes.md > $(BUILD)/recipes.md && echo >> $(BUILD)/recipes.md && \

@@ -94,13 +94,22 @@ static void print_layers(const base_layer_row *rows, size_t count) {
     }
 }
 
+// A run that ended early has not read all of them.
+static void print_source(const char *what, const char *path, const char *hash) {
+    if (!*path)
+        printf("%-7s none was opened\n", what);
+    else
+        cli_say(stdout, *hash ? "%-7s %s  xxh128 %s\n" : "%-7s %s, not read\n", what, path, hash);
+}
+
 static void print_run(session_history *h, const session_record *r) {
     char started[24], peak[24];
     started_text(started, r->started);
     cli_say(stdout, "run %lld: %s, %s, %s, %.2f s, peak memory %s\n%s\n", (long long)r->id, r->recipe, started,
             r->status, r->seconds, base_bytes_text(peak, (double)r->peak_bytes), r->message);
-    cli_say(stdout, "recipe  %s  xxh128 %s\nmodel   %s  xxh128 %s\ndata    %s  xxh128 %s\n", r->recipe_path,
-            r->recipe_hash, r->model, r->model_hash, r->data, r->data_hash);
+    print_source("recipe", r->recipe_path, r->recipe_hash);
+    print_source("model", r->model, r->model_hash);
+    print_source("data", r->data, r->data_hash);
     cli_say(stdout, "params  %s\nseeds   %s\nmade by %s\n", r->params, r->seeds, r->environment);
     base_err err = {0};
     base_model_row *models;

@@ -51,9 +51,9 @@ static bool add_recipe(numbers *n, session_history *h, const char *name, const c
     base_clean(clean, sizeof clean, name);
     if (!hash)
         ok = base_fail_as(err, BASE_USAGE,
-                          "vise %s takes numbers of runs (`vise history` lists them), ranges (3..9) or the name of a "
-                          "recipe that was run, not '%s'",
-                          command, clean);
+                          "vise %s takes numbers of runs (`vise history` lists them)%s or the name of a recipe that "
+                          "was run, not '%s'",
+                          command, strcmp(command, "compare") ? ", ranges (3..9)" : "", clean);
     for (size_t i = 0; i < count; i++) session_record_free(&all[i]);
     free(all);
     return ok;

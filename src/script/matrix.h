@@ -8,7 +8,7 @@
 
 #include "script/sandbox.h"
 
-#define SCRIPT_MATRIX "vise.matrix"
+#define SCRIPT_MATRIX "matrix"
 
 typedef struct script_matrix {
     int64_t rows, cols; // both at least 1

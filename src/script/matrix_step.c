@@ -7,7 +7,7 @@
 #include <math.h>
 #include <string.h>
 
-#define OWN_TERM "vise.term"
+#define OWN_TERM "term"
 
 typedef struct own_term {
     compress_term *term; // NULL once a layer owns it

@@ -41,11 +41,11 @@ void recipe_done(lua_State *L, bool ok, const base_err *err);
 
 // ---- handles -----------------------------------------------------------------------------------
 
-#define RECIPE_MODEL "vise.model"
-#define RECIPE_DATA "vise.dataset"
-#define RECIPE_VIEW "vise.view"
-#define RECIPE_STEP "vise.step"
-#define RECIPE_RULE "vise.rule"
+#define RECIPE_MODEL "model"
+#define RECIPE_DATA "dataset"
+#define RECIPE_VIEW "part of a dataset"
+#define RECIPE_STEP "step"
+#define RECIPE_RULE "rule"
 
 typedef struct recipe_model {
     model *m;

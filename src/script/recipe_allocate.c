@@ -70,9 +70,10 @@ static int free_allocation(lua_State *L) {
 static double number_field(lua_State *L, int index, const char *key, double otherwise, double least) {
     int type = lua_getfield(L, index, key);
     double x = type == LUA_TNIL ? otherwise : lua_tonumber(L, -1);
+    // 0/0 has a sign on some processors, and only there.
     if (type != LUA_TNIL && (type != LUA_TNUMBER || !isfinite(x) || x < least))
         script_error(L, "allocate: %s of the budget is %s; a number of at least %g was expected", key,
-                     luaL_tolstring(L, -1, NULL), least);
+                     type == LUA_TNUMBER && isnan(x) ? "nan" : luaL_tolstring(L, -1, NULL), least);
     lua_pop(L, 1);
     return x;
 }

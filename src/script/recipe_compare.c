@@ -143,8 +143,9 @@ int recipe_compare(lua_State *L) {
         base_buf_printf(&said, figures[i].said, d.value, d.low, d.high);
     }
     if (!dry)
-        base_log(recipe_of(L)->job, BASE_INFO, "%s less %s on %s, %lld samples in pairs: %s", text_field(L, 1, "label"),
-                 text_field(L, 2, "label"), text_field(L, 1, "data"), (long long)a->count, said.text ? said.text : "");
+        base_log(recipe_of(L)->job, BASE_INFO, "%s less %s on %s, %lld pair%s of samples: %s",
+                 text_field(L, 1, "label"), text_field(L, 2, "label"), text_field(L, 1, "data"), (long long)a->count,
+                 base_plural(a->count), said.text ? said.text : "");
     base_buf_free(&said);
     return 1;
 }

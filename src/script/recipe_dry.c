@@ -152,8 +152,9 @@ bool recipe_dry_sensitivity(lua_State *L, recipe_model *net, const study_subject
                                                  3 * f.backward * (backward ? (double)backward->count : 0));
     e->study_seconds += seconds;
     e->guessed = true;
-    base_buf_printf(&e->studies, "would measure sensitivity %s: %d of %d cells (%d layers x %d options), about %s\n",
-                    metric->name, f.missing, t->rows * t->cols, t->rows, t->cols, base_seconds_text(text, seconds));
+    base_buf_printf(&e->studies, "would measure sensitivity %s: %d of %d cells (%d layer%s x %d option%s), about %s\n",
+                    metric->name, f.missing, t->rows * t->cols, t->rows, base_plural(t->rows), t->cols,
+                    base_plural(t->cols), base_seconds_text(text, seconds));
     return true;
 }
 

@@ -331,9 +331,8 @@ static void read_views(lua_State *L, int index, compress_plan *plan, const recip
     int64_t both = plan->held ? data_view_overlap(plan->held, plan->calib) : 0;
     if (both)
         base_log(recipe_of(L)->job, BASE_WARN,
-                 "compress: %lld held-out samples are calibration samples too, so the "
-                 "held-out errors are too good",
-                 (long long)both);
+                 "compress: %lld held-out sample%s served for calibration too, so the held-out errors are too good",
+                 (long long)both, base_plural(both));
 }
 
 const base_arg recipe_plan_args[] = {

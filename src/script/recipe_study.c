@@ -219,8 +219,13 @@ static const study_metric *find_metric(lua_State *L, int index) {
     char text[900], clean[64];
     base_clean(clean, sizeof clean, name);
     const char *near = base_nearest(name, names, study_metric_count < 64 ? study_metric_count : 64);
-    snprintf(text, sizeof text, "sensitivity: there is no metric '%s'%s%s%s; there are %s", clean,
-             near ? ", the nearest is '" : "", near ? near : "", near ? "'" : "", all.text ? all.text : "none");
+    if (!strcmp(name, "kl") || !strcmp(name, "loss"))
+        snprintf(text, sizeof text,
+                 "sensitivity: '%s' is a figure of the metric measured: metric = \"measured\", figure = \"%s\"", name,
+                 name);
+    else
+        snprintf(text, sizeof text, "sensitivity: there is no metric '%s'%s%s%s; there are %s", clean,
+                 near ? ", the nearest is '" : "", near ? near : "", near ? "'" : "", all.text ? all.text : "none");
     base_buf_free(&all);
     script_error(L, "%s", text);
 }
@@ -425,8 +430,9 @@ void recipe_report_table(lua_State *L, const recipe_table *h) {
     const study_table *t = &h->t;
     base_job *job = recipe_of(L)->job;
     int name = longest(t->row, t->rows, 5, 40), wide = longest(t->col, t->cols, 9, 20) + 1;
-    base_log(job, BASE_INFO, "sensitivity %s%s%s%s%s%s: %d layers x %d options", t->metric, *t->unit ? " (" : "",
-             t->unit, *t->unit ? ")" : "", *h->samples ? " on " : "", h->samples, t->rows, t->cols);
+    base_log(job, BASE_INFO, "sensitivity %s%s%s%s%s%s: %d layer%s x %d option%s", t->metric, *t->unit ? " (" : "",
+             t->unit, *t->unit ? ")" : "", *h->samples ? " on " : "", h->samples, t->rows, base_plural(t->rows),
+             t->cols, base_plural(t->cols));
     base_buf line = {0};
     base_buf_printf(&line, "%-*.*s", name, name, "layer");
     for (int c = 0; c < t->cols; c++) base_buf_printf(&line, " %*.*s", wide, wide, t->col[c]);

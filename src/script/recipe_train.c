@@ -7,7 +7,7 @@
 
 #include "script/arch.h"
 
-#define RECIPE_BATCH "vise.batch"
+#define RECIPE_BATCH "batch"
 static const double hook_seconds = 10; // Lua time of one call of the hook
 
 // ---- new_model(arch, config [, seed] ) ---------------------------------------------------------
@@ -155,8 +155,8 @@ static void note_views(lua_State *L, recipe_view *train, int train_index, recipe
     recipe_note_use(L, check_index, "selection");
     int64_t both = data_view_overlap(train->v, check->v);
     if (both)
-        base_log(recipe_of(L)->job, BASE_WARN, "train: %lld of the %lld samples of check are trained on too",
-                 (long long)both, (long long)check->v->count);
+        base_log(recipe_of(L)->job, BASE_WARN, "train: check shares %lld sample%s with those that are trained on",
+                 (long long)both, base_plural(both));
 }
 
 static int api_train(lua_State *L) {

@@ -56,9 +56,9 @@ void recipe_warn_uses(lua_State *L, const recipe_view *view, const char *functio
         int64_t both = used && used->v && !meant ? data_view_overlap(used->v, view->v) : 0;
         if (both)
             base_log(recipe_of(L)->job, BASE_WARN,
-                     "%s: %lld of the %lld samples of %s served for %s in this recipe, so "
-                     "this figure is too good",
-                     function, (long long)both, (long long)view->v->count, view->v->label, role);
+                     "%s: %lld of the %lld sample%s of %s served for %s in this recipe, so this figure is too good",
+                     function, (long long)both, (long long)view->v->count, base_plural(view->v->count), view->v->label,
+                     role);
         lua_pop(L, 3);
     }
     lua_pop(L, 1);

@@ -4,8 +4,8 @@
 
 #include "script/recipe.h"
 
-#define RECIPE_TABLE "vise.table"
-#define RECIPE_CHOICE "vise.choice"
+#define RECIPE_TABLE "sensitivity table"
+#define RECIPE_CHOICE "choice of allocate"
 
 // User values: 1 the model, 2 the list of options ({ name =, step, ... } each), 3 and 4 the views of calibrate and
 // measure, nil where there are none.

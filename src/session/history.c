@@ -8,6 +8,8 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 enum { BUSY_MS = 10000 };
 
@@ -115,7 +117,7 @@ session_history *session_history_open(const char *dir, base_err *err) {
     }
     session_history *h = base_alloc(sizeof *h);
     h->path = base_join(folder, "history.db");
-    bool ok = base_mkdirs(folder, err);
+    bool ok = base_mkdirs(folder, err), fresh = access(h->path, F_OK) != 0;
     if (ok && sqlite3_open_v2(h->path, &h->db,
                               SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_FULLMUTEX | SQLITE_OPEN_URI,
                               NULL) != SQLITE_OK)
@@ -130,7 +132,12 @@ session_history *session_history_open(const char *dir, base_err *err) {
     }
     free(folder);
     if (!ok) {
+        // A full disk lets a file begin and nothing be written to it; what others have written since stays.
+        char *path = base_strdup(h->path);
+        struct stat left;
         session_history_close(h);
+        if (fresh && stat(path, &left) == 0 && left.st_size == 0) unlink(path);
+        free(path);
         base_err cause = *err;
         base_fail_as(err, cause.status, "%s; --state DIR keeps the history elsewhere", cause.text);
         return NULL;

@@ -188,8 +188,8 @@ bool study_sensitivity(const study_subject *s, const study_metric *metric, const
     double forward = 0, backward = 0;
     if (metric->work) metric->work(s, values, &forward, &backward);
     base_log(job, BASE_INFO,
-             "sensitivity %s of %d layers: about %.0f forward and %.0f backward passes over the samples", metric->name,
-             rows_of(s), forward, backward);
+             "sensitivity %s of %d layer%s: about %.0f forward and %.0f backward passes over the samples", metric->name,
+             rows_of(s), base_plural(rows_of(s)), forward, backward);
     if (metric->measure(s, values, t, job, err)) return true;
     study_table_free(t);
     return false;

@@ -292,8 +292,8 @@ ON(on_hessian) {
     own->page = LOOK_HESSIAN;
     own->failed[0] = 0;
     look_ask(app, own, &app->state.layers[at], key, LOOK_MOMENTS);
-    ui_say(app, UI_NORMAL, "Running %ld calibration samples up to %s; :hessian SAMPLES takes another number.", samples,
-           app->state.layers[at].row.name);
+    ui_say(app, UI_NORMAL, "Running %ld calibration sample%s up to %s; :hessian SAMPLES takes another number.", samples,
+           base_plural(samples), app->state.layers[at].row.name);
     return true;
 }
 

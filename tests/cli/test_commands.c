@@ -321,6 +321,31 @@ static void test_text_of_other_ids(void **state) {
     free(out);
 }
 
+// A run that opened neither model nor data says so, and its neighbours are named as they are.
+static void test_run_of_nothing(void **state) {
+    (void)state;
+    char *out = shell(0, support_temp_dir(),
+                      "printf 'recipe{ name = \"hello\", about = \"x\", source = \"y\" } print(1)' > h.lua && "
+                      "$VISE run h.lua && $VISE history $($VISE history --limit 1 | awk 'END { print $1 }')");
+    assert_non_null(strstr(out, "model   none was opened\n"));
+    assert_non_null(strstr(out, "data    none was opened\n"));
+    free(out);
+    out = shell(2, support_temp_dir(), "$VISE compare this that");
+    assert_non_null(strstr(out, "the name of a recipe"));
+    assert_null(strstr(out, "range"));
+    free(out);
+}
+
+// Where nothing can be written, no empty database is left behind.
+static void test_no_room_for_history(void **state) {
+    (void)state;
+    char *out = shell(0, support_temp_dir(),
+                      "( trap '' XFSZ; ulimit -f 0; $VISE history --state s >/dev/null; test $? = 1 ) && ls -A s && "
+                      "$VISE history --state s >/dev/null && ls s");
+    assert_non_null(strstr(out, "disk I/O error; --state DIR keeps the history elsewhere\nhistory.db\n"));
+    free(out);
+}
+
 int main(void) {
     find_program();
     const struct CMUnitTest tests[] = {
@@ -339,6 +364,8 @@ int main(void) {
         cmocka_unit_test(test_control_characters),
         cmocka_unit_test(test_few_samples),
         cmocka_unit_test(test_text_of_other_ids),
+        cmocka_unit_test(test_run_of_nothing),
+        cmocka_unit_test(test_no_room_for_history),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

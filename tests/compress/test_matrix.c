@@ -4,7 +4,8 @@
 // types, so that a new row is tried too.
 //
 // VISE_MATRIX=all tries every combination of configuration, layer and contents; the check takes each configuration on
-// every third layer, its contents in turn. VISE_MATRIX=trace also prints each before it is tried.
+// every third layer, its contents in turn. VISE_MATRIX=trace also prints each before it is tried. An argument names the
+// group to try ("quantize", "pairs*").
 #include "compress/types/types.h"
 #include "tests/compress/compress_support.h"
 #include "tests/engine/nets.h"
@@ -429,11 +430,13 @@ static void matrix(void **state) {
     if (refused == ran) fail_msg("nothing of %s worked", k ? k->name : "pairs");
 }
 
-int main(void) {
+int main(int argc, char **argv) {
     enum { MOST = 64 };
     static struct CMUnitTest tests[MOST];
     size_t n = 0;
-    for (; n < compress_step_count && n < MOST - 1; n++)
+    if (compress_step_count >= MOST) return 1;
+    if (argc > 1) cmocka_set_test_filter(argv[1]);
+    for (; n < compress_step_count; n++)
         tests[n] = (struct CMUnitTest){compress_steps[n]->name, matrix, NULL, NULL, (void *)compress_steps[n]};
     tests[n++] = (struct CMUnitTest){"pairs and solvers", matrix, NULL, NULL, NULL};
     return _cmocka_run_group_tests("matrix", tests, n, NULL, NULL);

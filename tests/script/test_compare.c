@@ -64,7 +64,7 @@ static void test_cached(void **state) {
         script_run_options o = {.out = support_temp_path("out"), .cache = cache};
         base_job job = {.emit = hear, .context = &s, .start = base_now()};
         assert_true(script_recipe_run(r, &o, &job, &s.err));
-        const char *line = strstr(s.log.text, "samples in pairs");
+        const char *line = strstr(s.log.text, " of samples: ");
         assert_non_null(line);
         assert_true(k == 0 || base_cache_look(cache).misses == missed); // all of it was there
         missed = base_cache_look(cache).misses;

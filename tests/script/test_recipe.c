@@ -190,7 +190,7 @@ static void test_handles(void **state) {
         {"assert(net.weights == 24 * 65 + 16 * 25 + 10 * 17 and net.bytes == 4 * net.weights)", ""},
         {"return net.layer", "a model has no field 'layer'; the nearest is 'layers'"},
         {"return net.zzz", "it has name, arch, path, layers, weights, bytes"},
-        {"net.name = 'x'", "attempt to index a vise.model value"},
+        {"net.name = 'x'", "attempt to index a model value"},
         {"assert(#data.test > 300 and #data.train == #data.calib and data.classes == 10)", ""},
         {"assert(#data.all == data.count and data.name == 'digits')", ""},
         {"return data.tests", "nearest is 'test'"},
@@ -223,7 +223,7 @@ static void test_handles(void **state) {
         {"model(net.path, { arch = 3 })", "arch is a number"},
         {"model(net.path, { aerch = 'mlp' })", "not 'aerch'"},
         {"assert(default_data(net):match('data/digits$'))", ""},
-        {"default_data(3)", "vise.model expected"},
+        {"default_data(3)", "(model expected"},
         {"assert(tostring(net) == 'model tiny' and tostring(data) == 'dataset digits')", ""},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) expect_with_net(cases[i][0], cases[i][1]);
@@ -283,7 +283,7 @@ static void test_compress(void **state) {
         {"compress(net, { calibrate = data.calib:sample(32), sequential = true, rule('.*', quantize{}) })", ""},
         {"compress(net, {})", "no rules; give at least one"},
         {"compress(net)", "table expected"},
-        {"compress({}, { rule('.*', quantize{}) })", "vise.model expected"},
+        {"compress({}, { rule('.*', quantize{}) })", "(model expected"},
         {"compress(net, { quantize{} })", "entry 1 is a step on its own; say which layers: rule(\".*\", quantize{"},
         {"compress(net, { 'fc1' })", "entry 1 is a string; a rule was expected"},
         {"compress(net, { setmetatable({ pattern = 'x' }, {}) })", "a rule was expected"},
@@ -336,7 +336,7 @@ static void test_evaluate(void **state) {
     said_free(&s);
     expect_with_net("evaluate(net, data)", "is a whole dataset; name a part of it");
     expect_with_net("evaluate(net, 5)", "part of a dataset, such as data.test expected");
-    expect_with_net("evaluate()", "vise.model expected");
+    expect_with_net("evaluate()", "(model expected");
     // Nothing to measure on is said, not hidden; the sizes are still there.
     expect_log("local f = evaluate(net) assert(f.value == nil and f.bytes > 0 and f.bits == 32)",
                "2 evaluate: the accuracy of tiny was not measured");
@@ -358,7 +358,7 @@ static void test_warnings(void **state) {
                "40 of the 40 samples of digits/calib");
     expect_log("local c = data.calib:sample(40, 1)\n"
                "compress(net, { calibrate = c, held = c, rule('.*', quantize{}) })",
-               "40 held-out samples are calibration");
+               "40 held-out samples served for calibration too");
     // One sample is too little to learn from for a step that needs second moments, and enough for one that does not.
     expect_log("compress(net, { calibrate = data.calib:first(1), rule('.*', quantize{ solver = 'gptq', bits = 3 }) })",
                "1 row of calibration inputs for");
@@ -392,7 +392,7 @@ static void test_save(void **state) {
         {"save(net, 'x.bin')", "must end in .safetensors"},
         {"save(net, 'sub/')", "must end in .safetensors"},
         {"save(net)", "string expected"},
-        {"save('x.safetensors', net)", "vise.model expected"},
+        {"save('x.safetensors', net)", "(model expected"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) expect_with_net(bad[i][0], bad[i][1]);
     char *text = with_net("compress(net, { rule('.*', quantize{ bits = 4 }) })\n"
@@ -437,6 +437,25 @@ static void test_save_links(void **state) {
     said_free(&s);
     free(text);
     free(link_path);
+}
+
+// What has no effect is told: a coder with nothing before it, a checkpoint of another network, as many samples as one.
+static void test_told(void **state) {
+    (void)state;
+    static const char *const cases[][2] = {
+        {"compress(net, { rule('fc1', code{}, quantize{}) })", "fc1: no step before this code{} has stored anything"},
+        {"compress(net, { rule('fc1', quantize{}, code{ against = 'data/models/text-llama.safetensors' }) })",
+         "text-llama.safetensors predicts nothing of it"},
+        {"data.calib:first(1):sample(2, 1)", "1 sample, fewer than the 2 asked for"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *text = with_net(cases[i][0]);
+        said s = run_recipe(text, NULL);
+        if (!s.ok || !s.log.text || !strstr(s.log.text, cases[i][1]))
+            fail_msg("%s: %s%s", cases[i][0], s.err.text, s.log.text ? s.log.text : "");
+        said_free(&s);
+        free(text);
+    }
 }
 
 // ---- seeds, options, training ------------------------------------------------------------------
@@ -557,8 +576,8 @@ int main(void) {
         cmocka_unit_test(test_declaring),  cmocka_unit_test(test_load),     cmocka_unit_test(test_handles),
         cmocka_unit_test(test_steps),      cmocka_unit_test(test_compress), cmocka_unit_test(test_evaluate),
         cmocka_unit_test(test_warnings),   cmocka_unit_test(test_report),   cmocka_unit_test(test_save),
-        cmocka_unit_test(test_save_links), cmocka_unit_test(test_seeds),    cmocka_unit_test(test_train),
-        cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_save_links), cmocka_unit_test(test_told),     cmocka_unit_test(test_seeds),
+        cmocka_unit_test(test_train),      cmocka_unit_test(test_cancel),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

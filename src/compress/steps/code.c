@@ -33,12 +33,19 @@ static bool apply(const compress_step *s, layer *l, base_err *err) {
     const coder *which = strcmp(name, "best") ? coder_find(name) : NULL;
     if (*against && l->map_count)
         base_log(l->job, BASE_INFO, "%s: behind its maps only arrays that are packed alike are predicted", l->name);
+    if (!l->term_count)
+        base_log(l->job, BASE_WARN, "%s: no step before this code{} has stored anything it could shorten; give it last",
+                 l->name);
     int64_t before = layer_bytes(l);
     for (int i = 0; i < l->term_count; i++)
         if (!base_go_on(l->job, err) || !coding_term(l->terms[i], which, err)) return false;
     if (*against && !code_against(against, l, err)) return false;
     base_buf names = {0};
     for (int i = 0; i < l->term_count; i++) coding_names(l->terms[i], &names);
+    if (*against && l->term_count && !(names.text && strstr(names.text, "delta")))
+        base_log(l->job, BASE_WARN,
+                 "%s: %s predicts nothing of it, so it is stored as without; is that the same network?", l->name,
+                 coding_base_name(*l->base));
     base_buf_printf(&l->did, "coded%s%s: %lld -> %lld bytes", names.length ? " " : "", names.length ? names.text : "",
                     (long long)before, (long long)layer_bytes(l));
     base_buf_free(&names);

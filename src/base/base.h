@@ -97,10 +97,6 @@ int base_columns(const char *s);
 const char *base_nearest(const char *word, const char *const *names, size_t count);
 // "1.2 MB", "310 B", decimal units; "3.4 s", "2 m 10 s"; both write into `out` and return it.
 char *base_bytes_text(char out[24], double bytes);
-// "1 sample", "2 samples": what stands behind the noun after this number.
-static inline const char *base_plural(int64_t count) {
-    return count == 1 ? "" : "s";
-}
 char *base_seconds_text(char out[24], double seconds);
 
 // ---- time, hash --------------------------------------------------------------------------------

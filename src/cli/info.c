@@ -35,13 +35,13 @@ static void print_text(const model *m) {
     base_clean(clean, sizeof clean, m->name);
     printf("%s: %s%s, %lld values in %d tensor%s, %s of tensors + %zu bytes of header, xxh128 %s\n", clean,
            m->tensors->format, compress_is_packed(m->tensors) ? " (packed by Vise)" : "",
-           (long long)model_weight_count(m), m->tensors->count, base_plural(m->tensors->count),
+           (long long)model_weight_count(m), m->tensors->count, m->tensors->count == 1 ? "" : "s",
            base_bytes_text(size, (double)model_stored_bytes(m)), m->tensors->header_bytes, m->tensors->hash);
     if (m->arch && m->graph) {
         const model_shape *in = &m->graph->input;
         printf("architecture %s%s: %d node%s, %d layer%s, input %s, %.2f MFLOP a %s\n", m->arch,
                m->rewritten ? " (rewritten, the graph is in the file)" : "", m->graph->node_count,
-               base_plural(m->graph->node_count), m->layer_count, base_plural(m->layer_count),
+               m->graph->node_count == 1 ? "" : "s", m->layer_count, m->layer_count == 1 ? "" : "s",
                m->graph->input_kind == DATA_TOKENS ? "tokens" : num_shape_text(shape, in->ndim - 1, in->dim + 1),
                model_graph_flops(m->graph, 1, 1) / 1e6, m->graph->input_kind == DATA_TOKENS ? "token" : "sample");
     } else {

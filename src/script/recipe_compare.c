@@ -145,7 +145,7 @@ int recipe_compare(lua_State *L) {
     if (!dry)
         base_log(recipe_of(L)->job, BASE_INFO, "%s less %s on %s, %lld pair%s of samples: %s",
                  text_field(L, 1, "label"), text_field(L, 2, "label"), text_field(L, 1, "data"), (long long)a->count,
-                 base_plural(a->count), said.text ? said.text : "");
+                 a->count == 1 ? "" : "s", said.text ? said.text : "");
     base_buf_free(&said);
     return 1;
 }

@@ -153,8 +153,8 @@ bool recipe_dry_sensitivity(lua_State *L, recipe_model *net, const study_subject
     e->study_seconds += seconds;
     e->guessed = true;
     base_buf_printf(&e->studies, "would measure sensitivity %s: %d of %d cells (%d layer%s x %d option%s), about %s\n",
-                    metric->name, f.missing, t->rows * t->cols, t->rows, base_plural(t->rows), t->cols,
-                    base_plural(t->cols), base_seconds_text(text, seconds));
+                    metric->name, f.missing, t->rows * t->cols, t->rows, t->rows == 1 ? "" : "s", t->cols,
+                    t->cols == 1 ? "" : "s", base_seconds_text(text, seconds));
     return true;
 }
 

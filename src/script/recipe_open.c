@@ -370,7 +370,7 @@ static int64_t count_argument(lua_State *L, const recipe_view *h, int index) {
     luaL_argcheck(L, n >= 1, index, "at least one sample");
     if (!h->v || n <= h->v->count) return n;
     base_log(recipe_of(L)->job, BASE_WARN, "%s has %lld sample%s, fewer than the %lld asked for; all are taken",
-             h->v->label, (long long)h->v->count, base_plural(h->v->count), (long long)n);
+             h->v->label, (long long)h->v->count, h->v->count == 1 ? "" : "s", (long long)n);
     return h->v->count;
 }
 

@@ -332,7 +332,7 @@ static void read_views(lua_State *L, int index, compress_plan *plan, const recip
     if (both)
         base_log(recipe_of(L)->job, BASE_WARN,
                  "compress: %lld held-out sample%s served for calibration too, so the held-out errors are too good",
-                 (long long)both, base_plural(both));
+                 (long long)both, both == 1 ? "" : "s");
 }
 
 const base_arg recipe_plan_args[] = {

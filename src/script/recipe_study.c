@@ -431,8 +431,8 @@ void recipe_report_table(lua_State *L, const recipe_table *h) {
     base_job *job = recipe_of(L)->job;
     int name = longest(t->row, t->rows, 5, 40), wide = longest(t->col, t->cols, 9, 20) + 1;
     base_log(job, BASE_INFO, "sensitivity %s%s%s%s%s%s: %d layer%s x %d option%s", t->metric, *t->unit ? " (" : "",
-             t->unit, *t->unit ? ")" : "", *h->samples ? " on " : "", h->samples, t->rows, base_plural(t->rows),
-             t->cols, base_plural(t->cols));
+             t->unit, *t->unit ? ")" : "", *h->samples ? " on " : "", h->samples, t->rows, t->rows == 1 ? "" : "s",
+             t->cols, t->cols == 1 ? "" : "s");
     base_buf line = {0};
     base_buf_printf(&line, "%-*.*s", name, name, "layer");
     for (int c = 0; c < t->cols; c++) base_buf_printf(&line, " %*.*s", wide, wide, t->col[c]);

@@ -156,7 +156,7 @@ static void note_views(lua_State *L, recipe_view *train, int train_index, recipe
     int64_t both = data_view_overlap(train->v, check->v);
     if (both)
         base_log(recipe_of(L)->job, BASE_WARN, "train: check shares %lld sample%s with those that are trained on",
-                 (long long)both, base_plural(both));
+                 (long long)both, both == 1 ? "" : "s");
 }
 
 static int api_train(lua_State *L) {

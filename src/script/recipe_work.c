@@ -57,8 +57,8 @@ void recipe_warn_uses(lua_State *L, const recipe_view *view, const char *functio
         if (both)
             base_log(recipe_of(L)->job, BASE_WARN,
                      "%s: %lld of the %lld sample%s of %s served for %s in this recipe, so this figure is too good",
-                     function, (long long)both, (long long)view->v->count, base_plural(view->v->count), view->v->label,
-                     role);
+                     function, (long long)both, (long long)view->v->count, view->v->count == 1 ? "" : "s",
+                     view->v->label, role);
         lua_pop(L, 3);
     }
     lua_pop(L, 1);

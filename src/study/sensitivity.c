@@ -189,7 +189,7 @@ bool study_sensitivity(const study_subject *s, const study_metric *metric, const
     if (metric->work) metric->work(s, values, &forward, &backward);
     base_log(job, BASE_INFO,
              "sensitivity %s of %d layer%s: about %.0f forward and %.0f backward passes over the samples", metric->name,
-             rows_of(s), base_plural(rows_of(s)), forward, backward);
+             rows_of(s), rows_of(s) == 1 ? "" : "s", forward, backward);
     if (metric->measure(s, values, t, job, err)) return true;
     study_table_free(t);
     return false;

@@ -293,7 +293,7 @@ ON(on_hessian) {
     own->failed[0] = 0;
     look_ask(app, own, &app->state.layers[at], key, LOOK_MOMENTS);
     ui_say(app, UI_NORMAL, "Running %ld calibration sample%s up to %s; :hessian SAMPLES takes another number.", samples,
-           base_plural(samples), app->state.layers[at].row.name);
+           samples == 1 ? "" : "s", app->state.layers[at].row.name);
     return true;
 }
 

@@ -187,7 +187,7 @@ bool ui_samples_text(ui_samples_ask *ask, const model *a, const model *b, const 
         base_progress(job, "prompts", i + 1, prompts, 0);
     }
     snprintf(r->title, sizeof r->title, "%lld prompt%s from the test part of %s, %d tokens more, %s",
-             (long long)prompts, base_plural(prompts), view->set->name, MORE,
+             (long long)prompts, prompts == 1 ? "" : "s", view->set->name, MORE,
              ask->temperature > 0 ? "drawn with a seed" : "the likeliest each time");
     data_batch_free(&batch);
     free(w.p);

@@ -235,7 +235,7 @@ bool ui_samples_work(void *context, base_job *job, base_err *err) {
     if (ok) {
         r->task = a->graph->task;
         snprintf(r->title, sizeof r->title, "%lld of %lld test sample%s of %s", (long long)view->count,
-                 (long long)part->count, base_plural(part->count), set->name);
+                 (long long)part->count, part->count == 1 ? "" : "s", set->name);
         bool text = r->task == MODEL_LANGUAGE;
         ok = text ? ui_samples_text(ask, a, b, view, job, err) : look_through(ask, a, b, view, job, err);
     }

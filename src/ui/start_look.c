@@ -29,7 +29,8 @@ static bool look_model(start_look *l, base_job *job, base_err *err) {
         m->tensors->count);
     say(l, UI_NORMAL, "%s parameters", ui_format(UI_AS_COUNT, (double)model_weight_count(m), count, sizeof count));
     if (m->arch && m->graph)
-        say(l, UI_NORMAL, "architecture %s, %d layer%s, input %s", m->arch, m->layer_count, base_plural(m->layer_count),
+        say(l, UI_NORMAL, "architecture %s, %d layer%s, input %s", m->arch, m->layer_count,
+            m->layer_count == 1 ? "" : "s",
             m->graph->input_kind == DATA_TOKENS
                 ? "tokens"
                 : num_shape_text(shape, m->graph->input.ndim - 1, m->graph->input.dim + 1));

@@ -104,11 +104,12 @@ static void conditioning(const golden_layer *l, const golden_quant *t, const gol
 
 static void judge(const golden_layer *l, const golden_quant *t, const golden_grid *g, const char *v,
                   const gptq_run *r) {
-    double ratio = golden_ratio(r->error, golden_layer_error(l, t->q)), self = 1, moved = 1;
+    double theirs = golden_layer_error(l, t->q), ratio = golden_ratio(r->error, theirs), self = 1, moved = 1;
     // Codes 99 %, error 0.5 % (1 % where H is nearly singular); never more than the reference has with itself.
     double wanted = 0.99, slack = l->dead || (l->n && l->n < l->cols) ? 0.01 : 0.005;
     base_err err = {0};
-    if (!golden_scalar_of(l->f, v, "self_agree", &self, &err) ||
+    if ((l->n && !golden_agrees(l->f, v, "outerr", theirs, l->whole, &err)) ||
+        !golden_scalar_of(l->f, v, "self_agree", &self, &err) ||
         !golden_scalar_of(l->f, v, "self_outerr_ratio", &moved, &err)) {
         golden_verdict(l->f, v, NAN, NAN, false, err.text);
         return;
@@ -209,8 +210,8 @@ typedef struct rtn_result {
     int64_t taken;
 } rtn_result;
 
-static bool nearest(const golden_quant *t, const golden_grid *g, const float *w, int64_t rows, int64_t cols,
-                    const char *v, rtn_result *out, base_err *err) {
+static bool nearest(const golden_file *f, const golden_quant *t, const golden_grid *g, const float *w, int64_t rows,
+                    int64_t cols, const char *v, rtn_result *out, base_err *err) {
     int64_t n = rows * cols, ranges = t->tensor ? 1 : rows * t->groups;
     solver_problem p = {.layer = v, .r = w, .rows = rows, .cols = cols, .groups = 1, .grid = g->spec};
     p.codes = base_calloc((size_t)n, sizeof *p.codes);
@@ -227,6 +228,7 @@ static bool nearest(const golden_quant *t, const golden_grid *g, const float *w,
         ours += ((double)w[i] - (double)q[i]) * ((double)w[i] - (double)q[i]);
         theirs += ((double)w[i] - (double)t->q[i]) * ((double)w[i] - (double)t->q[i]);
     }
+    ok = ok && golden_agrees(f, v, "sqerr", theirs, 0, err);
     out->equal = equal_share(t, p.codes, q, n);
     out->ratio = golden_ratio(ours, theirs);
     free(p.codes);
@@ -243,7 +245,7 @@ static bool check_nearest(const golden_file *f, const golden_quant *t, const flo
     bool mse = false;
     int count = golden_grids(t, v, w, w, rows, cols, true, grids);
     for (int i = 0; i < count; i++) {
-        if (!nearest(t, &grids[i], w, rows, cols, v, &r, err)) return false;
+        if (!nearest(f, t, &grids[i], w, rows, cols, v, &r, err)) return false;
         if (r.equal > best.equal) best = r, mse = grids[i].spec.mse;
     }
     if (!count) {

@@ -160,9 +160,10 @@ static int64_t gone_of(const sparse_case *c, const uint8_t *mask) {
 
 static void judge(const sparse_case *c, const float *out, const uint8_t *mask) {
     double equal, off, self = 1, moved = 1, error = golden_layer_error(c->l, out);
-    double ratio = golden_ratio(error, golden_layer_error(c->l, c->wout));
+    double theirs = golden_layer_error(c->l, c->wout), ratio = golden_ratio(error, theirs);
     base_err err = {0};
-    if (!golden_scalar_of(c->l->f, c->v, "self_mask_agree", &self, &err) ||
+    if ((c->l->n && !golden_agrees(c->l->f, c->v, "outerr", theirs, c->l->whole, &err)) ||
+        !golden_scalar_of(c->l->f, c->v, "self_mask_agree", &self, &err) ||
         !golden_scalar_of(c->l->f, c->v, "self_outerr_ratio", &moved, &err)) {
         golden_verdict(c->l->f, c->v, NAN, NAN, false, err.text);
         return;

@@ -103,6 +103,9 @@ static bool read_moment(golden_layer *l, base_err *err) {
         if (!(l->h[i * in + i] >= 0)) return base_fail(err, "the diagonal of H is negative at %lld", (long long)i);
         l->dead |= l->h[i * in + i] == 0;
     }
+    float *none = base_calloc((size_t)(l->rows * in), sizeof *none);
+    l->whole = golden_layer_error(l, none);
+    free(none);
     return true;
 }
 
@@ -137,6 +140,13 @@ double golden_layer_error(const golden_layer *l, const float *q) {
     }
     free(d);
     return sum;
+}
+
+bool golden_agrees(const golden_file *f, const char *v, const char *array, double error, double whole, base_err *err) {
+    double said = error;
+    if (!golden_scalar_of(f, v, array, &said, err)) return false;
+    return fabs(error - said) <= 1e-3 * fabs(said) + 1e-13 * whole ||
+           base_fail(err, "what the file holds has an error of %g, and its own %s.%s says %g", error, v, array, said);
 }
 
 double golden_ratio(double ours, double theirs) {

@@ -16,12 +16,16 @@ typedef struct golden_layer {
     float *w;              // [rows x cols]
     float *h;              // [cols x cols] the file's H, or as the authors' add_batch scales it: 2 / nbatches X^T X
     double *moment;        // [cols x cols] X^T X
+    double whole;          // sum (W x)^2
     bool dead;             // some input never fires
 } golden_layer;
 bool golden_layer_open(golden_layer *l, const golden_file *f, base_err *err);
 void golden_layer_close(golden_layer *l);                         // also after a failure
 double golden_layer_error(const golden_layer *l, const float *q); // sum ((W - Q) x)^2 in float64
-double golden_ratio(double ours, double theirs);                  // 1 where both are 0
+// Whether the error found in the file's own result is the one it states, but for what float64 loses of `whole`; true
+// where it states none.
+bool golden_agrees(const golden_file *f, const char *v, const char *array, double error, double whole, base_err *err);
+double golden_ratio(double ours, double theirs); // 1 where both are 0
 // The layer with H (1 + 1e-6 N) and W (1 + 6e-8 N), which is how the vectors' own self_agree was measured: no more can
 // be asked of a variant than that our own answer keeps under it. base_big_free its w and h.
 void golden_layer_shake(const golden_layer *l, uint64_t seed, golden_layer *out, base_err *err);

@@ -354,6 +354,7 @@ static const char *const figures[] = {"value", "error", "bytes", "seconds"};
 static int figure_of(lua_State *L) {
     recipe_table *h = recipe_check_table(L, lua_upvalueindex(1));
     if (luaL_testudata(L, 1, RECIPE_TABLE)) lua_remove(L, 1);
+    lua_settop(L, 2); // find_name leaves the name it looks for behind the arguments
     int row = find_name(L, 1, h->t.row, h->t.rows, "layer");
     int col = h->t.cols == 1 && lua_isnoneornil(L, 2) ? 0 : find_name(L, 2, h->t.col, h->t.cols, "option");
     int at = row * h->t.cols + col;

@@ -14,6 +14,7 @@ const study_metric *const study_metrics[] = {
     &metric_output_error,
     &metric_canonical_correlation,
     &metric_activation_variance,
+    &metric_activation_spike,
     &metric_fisher,
     &metric_first_order,
     &metric_taylor,

@@ -8,7 +8,7 @@ extern const study_metric metric_hessian_trace, metric_trace_noise, metric_top_e
 extern const study_metric metric_weight_error, metric_output_error, metric_loss, metric_loss_but_one;
 extern const study_metric metric_fisher, metric_first_order, metric_pruning, metric_decoupled, metric_pairs;
 extern const study_metric metric_taylor, metric_relevance, metric_distilled;
-extern const study_metric metric_time;
+extern const study_metric metric_time, metric_activation_spike;
 extern const study_metric metric_heavy_tail, metric_pq_index, metric_activation_variance, metric_canonical_correlation;
 
 // The network and the samples that the metric needs are there.

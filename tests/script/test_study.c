@@ -39,6 +39,14 @@ static void test_table(void **state) {
                   "");
 }
 
+// A metric that does not look at options has one column, which needs no name.
+static void test_one_column(void **state) {
+    (void)state;
+    expect_recipe(NET "local t = sensitivity(net, { metric = 'activation_spike', calibrate = calib })\n"
+                      "assert(t:value('conv1') >= 1 and t.value('conv1') == t.value(1) and t:seconds('conv2') >= 0)\n",
+                  "");
+}
+
 // Pairs: columns are layers; the diagonal is each layer's own loss. Nothing can be chosen from it.
 static void test_pairs(void **state) {
     (void)state;
@@ -360,6 +368,7 @@ static void test_stopped_tables_go_on(void **state) {
 int main(void) {
     if (chdir(support_tree()) != 0) return 1;
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_one_column),
         cmocka_unit_test(test_table),
         cmocka_unit_test(test_pairs),
         cmocka_unit_test(test_errors),

@@ -108,6 +108,72 @@ static void outputs_agree(void **state) {
     bench_close(&b);
 }
 
+// The ratio by hand, from the rows of inputs of a linear layer and of a grouped convolution.
+typedef struct seen {
+    float most[1 << 16];
+    int64_t at, count;
+} seen;
+
+static bool look(void *context, const float *x, int64_t rows, int64_t in, base_err *err) {
+    seen *k = context;
+    (void)err;
+    for (int64_t r = 0; r < rows; r++, k->at++) {
+        if (k->at >= k->count) k->most[k->at] = 0, k->count = k->at + 1;
+        for (int64_t c = 0; c < in; c++)
+            if (fabsf(x[r * in + c]) > k->most[k->at]) k->most[k->at] = fabsf(x[r * in + c]);
+    }
+    return true;
+}
+
+static void spikes_stand_out(void **state) {
+    (void)state;
+    for (int tokens = 0; tokens < 2; tokens++) {
+        bench b;
+        bench_open(&b, tokens);
+        study_table t = run_metric(&b.s, "activation_spike", "");
+        seen *k = malloc(sizeof *k);
+        base_err err = {0};
+        for (int r = 0; r < t.rows; r++) {
+            const model_layer *l = &b.m->layers[r];
+            if (b.m->graph->nodes[l->node].op == MODEL_EMBEDDING) {
+                assert_true(t.value[r] == 1);
+                continue;
+            }
+            engine_stream *s = engine_stream_open(b.m, b.m->weights, b.calib, &err);
+            assert_true(engine_stream_advance(s, l->node, NULL, &err));
+            k->count = 0;
+            for (int64_t g = 0; g < l->groups; g++) {
+                k->at = 0;
+                assert_true(engine_stream_visit(s, l->node, g, look, k, NULL, &err));
+            }
+            engine_stream_close(s);
+            float most = 0, low = INFINITY;
+            int64_t alive = 0, below;
+            for (int64_t i = 0; i < k->count; i++) most = fmaxf(most, k->most[i]), alive += k->most[i] > 0;
+            for (int64_t i = 0; i < k->count; i++) { // the least value that at least half are not above
+                below = 0;
+                for (int64_t j = 0; j < k->count; j++) below += k->most[j] > 0 && k->most[j] <= k->most[i];
+                if (k->most[i] > 0 && 2 * below >= alive) low = fminf(low, k->most[i]);
+            }
+            float next = INFINITY;
+            for (int64_t i = 0; i < k->count; i++) {
+                below = 0;
+                for (int64_t j = 0; j < k->count; j++) below += k->most[j] > 0 && k->most[j] < k->most[i];
+                if (2 * below <= alive && k->most[i] > low) next = fminf(next, k->most[i]);
+            }
+            int64_t upto = 0;
+            for (int64_t j = 0; j < k->count; j++) upto += k->most[j] > 0 && k->most[j] <= low;
+            double median = 2 * upto == alive && isfinite(next) ? ((double)low + (double)next) / 2 : (double)low;
+            near(t.value[r], (double)most / median, 1e-6);
+            assert_true(t.value[r] >= 1);
+        }
+        free(k);
+        study_table_free(&t);
+        repeats(&b.s, "activation_spike", "");
+        bench_close(&b);
+    }
+}
+
 // Embedding, linear layers of sequences: finite, within [0, 1]; the embedding against rows drawn by its tokens.
 static void sequences_have_scores(void **state) {
     (void)state;
@@ -158,7 +224,8 @@ static void dead_layers_lose_nothing(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(outputs_agree), cmocka_unit_test(sequences_have_scores),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(spikes_stand_out), cmocka_unit_test(outputs_agree),
+                                       cmocka_unit_test(sequences_have_scores),
                                        cmocka_unit_test(dead_layers_lose_nothing)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

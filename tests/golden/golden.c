@@ -68,7 +68,8 @@ float *golden_floats(const golden_file *f, const char *variant, const char *arra
 
 double golden_scalar(const golden_file *f, const char *variant, const char *array) {
     const num_tensor *t = golden_array(f, variant, array);
-    if (!t) return NAN;
+    size_t count, bytes;
+    if (!t || !num_count(t->ndim, t->dim, t->dtype, &count, &bytes) || count != 1) return NAN;
     if (t->dtype == NUM_F64) {
         double value;
         memcpy(&value, t->data, sizeof value);

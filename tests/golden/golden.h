@@ -37,7 +37,7 @@ void golden_skip(const golden_file *f, const char *variant, const char *why);
 char **golden_variants(const golden_file *f, const char *array, size_t *count);
 // An array as float32 (or NULL when absent); variant NULL: a plain name. Caller frees with base_big_free.
 float *golden_floats(const golden_file *f, const char *variant, const char *array, size_t *count);
-// A scalar; NaN when absent.
+// A single value, of no dimension or [1]; NaN when absent or not one.
 double golden_scalar(const golden_file *f, const char *variant, const char *array);
 const num_tensor *golden_array(const golden_file *f, const char *variant, const char *array);
 // Does the variant's name contain this word between underscores ("act" in "b4_sym_mm_g64_act_static")?

@@ -87,8 +87,9 @@ static void check_probe(const golden_file *f, const char *name, minifloat m) {
     const num_tensor *probe = golden_array(f, NULL, name);
     base_err err = {0};
     (void)num_count(probe->ndim, probe->dim, probe->dtype, &count, &bytes);
-    float *x = golden_reals(f, NULL, name, -1, &err);
-    int64_t *wanted = x ? golden_codes(f, NULL, code_name, (int64_t)count, 2 << (m.exponent + m.mantissa), &err) : NULL;
+    float *x = golden_floats(f, NULL, name, NULL); // infinities are among what overflows
+    int64_t *wanted =
+        x && count ? golden_codes(f, NULL, code_name, (int64_t)count, 2 << (m.exponent + m.mantissa), &err) : NULL;
     grid_table t;
     table_type type = {.kind = TABLE_MINIFLOAT, .bits = 1 + m.exponent + m.mantissa, .mantissa = m.mantissa};
     if (wanted && table_build(&type, NULL, &t, &err)) {
@@ -100,7 +101,7 @@ static void check_probe(const golden_file *f, const char *name, minifloat m) {
         }
         golden_verdict(f, name, (double)equal / (double)count, NAN, equal == count, NULL);
     } else {
-        golden_verdict(f, name, NAN, NAN, false, err.text);
+        golden_verdict(f, name, NAN, NAN, false, err.text[0] ? err.text : "the probe is empty");
     }
     free(code_name);
     free(wanted);

@@ -173,6 +173,8 @@ typedef struct positions {
 } positions;
 bool positions_expand(const term *t, positions *p, base_err *err) BASE_MUST_USE;
 void positions_free(positions *p);
+// A term without children yet of form bitmap, whose map is for the caller to write, all of it.
+term *positions_bitmap(int64_t rows, int64_t cols, uint8_t **map, base_err *err);
 // A term without children yet; `form` -1 takes the smallest of those that fit. n, m: the N:M pattern, m 0: none.
 // FORM_NM needs a mask that keeps exactly n of every m (the last, shorter run: min(n, its length)).
 term *positions_build(const uint8_t *mask, int64_t rows, int64_t cols, int form, int64_t n, int64_t m, base_err *err);

@@ -106,11 +106,23 @@ bool num_all_finite(const float *x, size_t count);
 double num_dot(const float *x, const float *y, size_t count); // accumulated in double, blocked
 double num_sum_squares(const float *x, size_t count);
 double num_diff_squares(const float *x, const float *y, size_t count); // sum (x-y)^2
-int64_t num_count_ones(const uint8_t *x, int64_t n);                   // of bytes that are 0 or 1
+// to[cols x rows] = from[rows x cols] with rows as columns, on the calling thread; the two must not overlap.
+void num_turn(int64_t rows, int64_t cols, const float *from, int64_t ld, float *to, int64_t ld_to);
+int64_t num_count_ones(const uint8_t *x, int64_t n); // of bytes that are 0 or 1
 // The values whose byte is 1, moved together; there are `kept` of them (or more: the first go).
 void num_compact(const float *x, const uint8_t *keep, int64_t n, float *out, int64_t kept);
 // The bits of |x| of rank k (from 0) among n, and how many are less. NaN ranks above everything.
 uint32_t num_kth_magnitude(const float *x, int64_t n, int64_t k, int64_t *less);
+// Of n values the `gone` with the least |x| go, of equal ones the first (NaN stays longest); what is known of the
+// others:
+typedef struct num_kept {
+    uint8_t *mask; // [n] 1 = stays
+    uint8_t *bits; // [(n + 7) / 8] the same as bits, lowest first; NULL: not wanted
+    float *values; // [n - gone] those that stay, moved together; NULL: not wanted
+} num_kept;
+void num_keep_largest(const float *x, int64_t n, int64_t gone, const num_kept *out);
+// The same by the scores |x| by, on the calling thread; score [n] is room.
+void num_keep_largest_by(const float *x, const float *by, int64_t n, int64_t gone, float *score, const num_kept *out);
 // sgemm GFLOP/s of this machine at the current thread count (best of several 1024^3 products).
 double num_peak_gflops(void);
 

@@ -269,12 +269,99 @@ static void compacted(void **state) {
     }
 }
 
+typedef struct ranked {
+    uint32_t bits;
+    int32_t index;
+} ranked;
+static int first_to_go(const void *a, const void *b) {
+    const ranked *x = a, *y = b;
+    if (x->bits != y->bits) return x->bits < y->bits ? -1 : 1;
+    return x->index < y->index ? -1 : 1;
+}
+
+// What stays is what sorting by size and place says: as bytes, as bits, and moved together, with nothing written
+// beyond.
+static void check_kept(const float *x, const float *by, int64_t n, int64_t gone, const ranked *order) {
+    num_kept out = {calloc((size_t)n + 1, 1), calloc((size_t)n / 8 + 2, 1), calloc((size_t)n + 1, sizeof(float))};
+    uint8_t *mask = calloc((size_t)n, 1), *bits = calloc((size_t)n / 8 + 2, 1);
+    float *values = calloc((size_t)n + 1, sizeof *values), *score = calloc((size_t)n, sizeof *score);
+    int64_t kept = 0;
+    memset(out.mask, 7, (size_t)n + 1);
+    memset(out.bits, 0xff, (size_t)n / 8 + 2);
+    for (int64_t i = gone; i < n; i++) mask[order[i].index] = 1;
+    for (int64_t i = 0; i < n; i++) {
+        bits[i / 8] = (uint8_t)(bits[i / 8] | mask[i] << i % 8);
+        if (mask[i]) values[kept++] = x[i];
+    }
+    out.values[kept] = values[kept] = -7;
+    if (by)
+        num_keep_largest_by(x, by, n, gone, score, &out);
+    else
+        num_keep_largest(x, n, gone, &out);
+    assert_memory_equal(out.mask, mask, (size_t)n);
+    assert_int_equal(out.mask[n], 7);
+    assert_memory_equal(out.bits, bits, (size_t)(n + 7) / 8);
+    assert_int_equal(out.bits[(n + 7) / 8], 0xff);
+    assert_memory_equal(out.values, values, (size_t)(kept + 1) * sizeof *values);
+    if (!by) { // the mask alone
+        memset(out.mask, 7, (size_t)n);
+        num_keep_largest(x, n, gone, &(num_kept){.mask = out.mask});
+        assert_memory_equal(out.mask, mask, (size_t)n);
+    }
+    free(out.mask), free(out.bits), free(out.values), free(mask), free(bits), free(values), free(score);
+}
+
+static void kept_largest(void **state) {
+    (void)state;
+    static const int64_t sizes[] = {1, 7, 8, 63, 64, 65, 511, 512, 777, 4096, 4099, 65536, 65537, 200003};
+    num_rng rng = num_rng_seed(7, 1);
+    float *x = calloc(200003, sizeof *x), *by = calloc(200003, sizeof *by);
+    ranked *order = calloc(200003, sizeof *order);
+    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++)
+        for (int kind = 0; kind < 12; kind++) {
+            int64_t n = sizes[k], gone[] = {0, 1, n / 7, n / 2, n - 1, n};
+            for (int64_t i = 0; i < n; i++)
+                x[i] = drawn(&rng, kind % 6), by[i] = fabsf(drawn(&rng, i % 2 ? 0 : kind % 6));
+            // A few rows far larger than the others: their part of a long list is all between the bounds, or none is.
+            for (int64_t i = 0; kind % 6 == 5 && i < n; i++) x[i] = i < n / 20 ? x[i] : (float)(i / 5000 + 1) * 1e6f;
+            for (int64_t i = 0; i < n; i++) {
+                float score = kind < 6 ? fabsf(x[i]) : fabsf(x[i]) * by[i];
+                memcpy(&order[i].bits, &score, sizeof score);
+                order[i].bits &= 0x7fffffffu;
+                order[i].index = (int32_t)i;
+            }
+            qsort(order, (size_t)n, sizeof *order, first_to_go);
+            for (int g = 0; g < 6; g++) check_kept(x, kind < 6 ? NULL : by, n, gone[g], order);
+        }
+    free(x);
+    free(by);
+    free(order);
+}
+
+static void turned(void **state) {
+    (void)state;
+    enum { MOST = 40 };
+    float x[MOST * MOST], out[MOST * MOST];
+    for (int i = 0; i < MOST * MOST; i++) x[i] = (float)i;
+    for (int rows = 1; rows < MOST - 2; rows += 3)
+        for (int cols = 1; cols < MOST - 2; cols++) {
+            memset(out, 0, sizeof out);
+            num_turn(rows, cols, x, MOST, out, MOST - 1);
+            for (int r = 0; r < MOST - 2; r++)
+                for (int c = 0; c < MOST - 2; c++)
+                    assert_true(out[c * (MOST - 1) + r] == (r < rows && c < cols ? x[r * MOST + c] : 0));
+        }
+    num_turn(16, 16, x + 15 * MOST, -MOST, out + 15 * MOST, -MOST); // from the last rows: in the other diagonal
+    for (int r = 0; r < 16; r++)
+        for (int c = 0; c < 16; c++) assert_true(out[(15 - c) * MOST + 15 - r] == x[r * MOST + c]);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(pcg32),     cmocka_unit_test(distributions), cmocka_unit_test(shuffle),
-        cmocka_unit_test(wilson),    cmocka_unit_test(mean_interval), cmocka_unit_test(mcnemar),
-        cmocka_unit_test(half_even), cmocka_unit_test(sums),          cmocka_unit_test(ranks),
-        cmocka_unit_test(compacted),
+        cmocka_unit_test(pcg32),        cmocka_unit_test(distributions), cmocka_unit_test(shuffle),
+        cmocka_unit_test(wilson),       cmocka_unit_test(mean_interval), cmocka_unit_test(mcnemar),
+        cmocka_unit_test(kept_largest), cmocka_unit_test(turned),        cmocka_unit_test(half_even),
+        cmocka_unit_test(sums),         cmocka_unit_test(ranks),         cmocka_unit_test(compacted),
     };
     return cmocka_run_group_tests_name("stats", tests, NULL, NULL);
 }

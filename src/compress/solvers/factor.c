@@ -86,16 +86,31 @@ static bool usable(const float *v, int64_t n) {
     return true;
 }
 
-enum { TILE = 32 };
+enum { TILE = 16 };
+
+// The square at (i0, j0) and its reflection, where neither meets a diagonal: rows taken and put from the last to the
+// first make the transposition one in the other diagonal.
+static void turn_tile(int64_t n, float *u, int64_t i0, int64_t j0) {
+    float *x = u + i0 * n + j0, *y = u + (n - TILE - j0) * n + n - TILE - i0, turned[TILE * TILE];
+    const int64_t last = (TILE - 1) * n;
+    num_turn(TILE, TILE, x + last, -n, turned + (TILE - 1) * TILE, -TILE);
+    num_turn(TILE, TILE, y + last, -n, x + last, -n);
+    for (int64_t i = 0; i < TILE; i++) memcpy(y + i * n, turned + i * TILE, TILE * sizeof *y);
+}
 
 static void turn_tiles(int64_t n, float *u, int64_t i0) {
-    for (int64_t j0 = i0; j0 + i0 < n; j0 += TILE)
+    for (int64_t j0 = i0; j0 + i0 < n; j0 += TILE) {
+        if (j0 > i0 && i0 + j0 + 2 * TILE <= n) {
+            turn_tile(n, u, i0, j0);
+            continue;
+        }
         for (int64_t i = i0; i < i0 + TILE; i++)
             for (int64_t j = j0 > i ? j0 : i; j < j0 + TILE && i + j < n - 1; j++) {
-                float *x = u + i * n + j, *y = u + (n - 1 - j) * n + n - 1 - i, swap = *x;
-                *x = *y;
-                *y = swap;
+                float *a = u + i * n + j, *b = u + (n - 1 - j) * n + n - 1 - i, swap = *a;
+                *a = *b;
+                *b = swap;
             }
+    }
 }
 
 // The upper triangle becomes its reflection in the other diagonal, in squares that stay in cache.

@@ -100,13 +100,21 @@ static bool fit_groups(void *work, int64_t from, int64_t count, const float *ahe
     return ok;
 }
 
+// A tile's codes go to their rows when all its columns are settled: column by column each would be a far place.
+static void put_codes(const gptq_work *k, const sweep_tile *t) {
+    for (int64_t r = 0; r < t->lanes; r++) {
+        grid_code *row = k->p->codes + (t->row + r) * k->p->cols;
+        for (int64_t i = 0; i < t->count; i++) row[k->order[t->from + i]] = t->codes[i * SWEEP_LANES + r];
+    }
+}
+
 // One column of a tile onto its grid.
 static bool settle(void *work, sweep_tile *t, int64_t i, float *values, base_err *err) {
     (void)err;
     const gptq_work *k = work;
     const solver_problem *p = k->p;
-    int64_t at = t->from + i, original = k->order[at];
-    grid_code codes[SWEEP_LANES] = {0};
+    int64_t at = t->from + i;
+    grid_code *codes = t->codes + i * SWEEP_LANES;
     int64_t group = group_at(k, at);
     t->grid.grid = solver_grid(p, group);
     for (int64_t r = 0; (i == 0 || k->group < p->cols) && r < t->lanes; r++) {
@@ -114,11 +122,9 @@ static bool settle(void *work, sweep_tile *t, int64_t i, float *values, base_err
         t->grid.zero[r] = p->zeros[(t->row + r) * k->groups + group];
     }
     sweep_round(&t->grid, t->lanes, t->x + i * SWEEP_LANES, codes, values);
-    for (int64_t r = 0; r < t->lanes; r++) {
-        int64_t place = (t->row + r) * p->cols + original;
-        if (p->mask && !p->mask[place]) codes[r] = 0, values[r] = 0;
-        p->codes[place] = codes[r];
-    }
+    for (int64_t r = 0; p->mask && r < t->lanes; r++)
+        if (!p->mask[(t->row + r) * p->cols + k->order[at]]) codes[r] = 0, values[r] = 0;
+    if (i + 1 == t->count) put_codes(k, t);
     return true;
 }
 

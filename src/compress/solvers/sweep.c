@@ -6,13 +6,11 @@
 // x[count x SWEEP_LANES] from `lanes` rows of w (ld apart); lanes beyond are 0. And back.
 static void load(const float *w, int64_t ld, int64_t lanes, int64_t count, float *x) {
     if (lanes < SWEEP_LANES) memset(x, 0, (size_t)(count * SWEEP_LANES) * sizeof *x);
-    for (int64_t r = 0; r < lanes; r++)
-        for (int64_t c = 0; c < count; c++) x[c * SWEEP_LANES + r] = w[r * ld + c];
+    num_turn(lanes, count, w, ld, x, SWEEP_LANES);
 }
 
 static void store(const float *x, int64_t lanes, int64_t count, float *w, int64_t ld) {
-    for (int64_t r = 0; r < lanes; r++)
-        for (int64_t c = 0; c < count; c++) w[r * ld + c] = x[c * SWEEP_LANES + r];
+    num_turn(count, lanes, x, SWEEP_LANES, w, ld);
 }
 
 // The arithmetic of grid_encode and grid_value for grids with a whole zero point, all lanes at once. A scale of 0 (a
@@ -50,6 +48,15 @@ typedef float lanes_vector __attribute__((vector_size(SWEEP_LANES * sizeof(float
 BASE_CLONES static void carry(float *x, const float *f, const float *error, int64_t count) {
     lanes_vector e = *(const lanes_vector *)error, *column = (lanes_vector *)x;
     for (int64_t k = 0; k < count; k++) column[k] -= e * f[k];
+}
+
+// e = values - first, and the same with it.
+BASE_CLONES static void take_and_carry(float *x, const float *f, const float *values, const float *first, float *e,
+                                       int64_t count) {
+    const lanes_vector error = *(const lanes_vector *)values - *(const lanes_vector *)first;
+    lanes_vector *column = (lanes_vector *)x;
+    *(lanes_vector *)e = error;
+    for (int64_t k = 0; k < count; k++) column[k] -= error * f[k];
 }
 
 // The same for the errors of CARRIED columns in turn, f one row a column, ld apart: what a column holds is read and
@@ -106,11 +113,10 @@ static bool settle_tile(const pass *p, sweep_tile *t, float *room, base_err *err
         float values[SWEEP_LANES] = {0}, *e = room + i * SWEEP_LANES;
         const float *f = s->f + (t->from + i) * s->cols + t->from;
         if (!s->settle(s->context, t, i, values, err)) return false;
-        for (int r = 0; r < SWEEP_LANES; r++) e[r] = values[r] - t->first[i * SWEEP_LANES + r];
         // Its error reaches its few neighbours now, and those behind them together with theirs.
         int64_t first = i / CARRIED * CARRIED, end = first + CARRIED;
         if (s->at_once || end > t->count) end = t->count;
-        carry(t->x + (i + 1) * SWEEP_LANES, f + i + 1, e, end - i - 1);
+        take_and_carry(t->x + (i + 1) * SWEEP_LANES, f + i + 1, values, t->first + i * SWEEP_LANES, e, end - i - 1);
         if (i + 1 == end && end < t->count)
             carry_all(t->x + end * SWEEP_LANES, f - (i - first) * s->cols + end, s->cols, room + first * SWEEP_LANES,
                       t->count - end);
@@ -126,6 +132,17 @@ static bool look_ahead(const pass *p, sweep_tile *t, float *room, base_err *err)
     return true;
 }
 
+// Rows of a tile lie far apart in memory: asked for while the tile before is worked on.
+static void fetch(const sweep *s, int64_t row, int64_t from, int64_t count) {
+    enum { LINE = 16 }; // values
+    int64_t end = row + SWEEP_LANES < s->rows ? row + SWEEP_LANES : s->rows;
+    for (int64_t r = row; r < end; r++)
+        for (int64_t c = 0; c < count; c += LINE) {
+            __builtin_prefetch(s->moved + r * s->cols + from + c);
+            if (!s->order) __builtin_prefetch(s->w + r * s->cols + from + c);
+        }
+}
+
 static bool run_pass(const pass *p, bool (*work)(const pass *p, sweep_tile *t, float *room, base_err *err),
                      base_err *err) {
     int64_t rows = p->s->rows, tiles = (rows + SWEEP_LANES - 1) / SWEEP_LANES, size = p->count * SWEEP_LANES;
@@ -135,16 +152,18 @@ static bool run_pass(const pass *p, bool (*work)(const pass *p, sweep_tile *t, f
 #endif
     {
         base_err own = {0};
-        float *x = base_big_alloc((size_t)size, 3 * sizeof *x, "a block of columns", &own);
+        float *x = base_big_alloc((size_t)size, 4 * sizeof *x, "a block of columns", &own);
         bool good = x != NULL;
 #ifdef _OPENMP
-#pragma omp for schedule(dynamic)
+#pragma omp for schedule(dynamic, 4)
 #endif
         for (int64_t i = 0; i < tiles; i++) {
             sweep_tile t = {.row = i * SWEEP_LANES, .from = p->from, .count = p->count, .x = x};
             t.lanes = rows - t.row < SWEEP_LANES ? rows - t.row : SWEEP_LANES;
             if (good) {
                 load_tile(p->s, &t, x + size);
+                t.codes = (grid_code *)(void *)(x + 3 * size);
+                fetch(p->s, t.row + SWEEP_LANES, p->from, p->count);
                 good = work(p, &t, x + 2 * size, &own);
             }
         }

@@ -29,6 +29,7 @@ typedef struct sweep_tile {
     float *x;            // [count x SWEEP_LANES] weights of the columns, moved by those before
     const float *first;  // [count x SWEEP_LANES] as they were at first
     sweep_grid grid;     // for the solver to keep
+    grid_code *codes;    // [count x SWEEP_LANES] room for the solver
 } sweep_tile;
 
 typedef struct sweep {

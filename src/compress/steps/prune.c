@@ -377,12 +377,14 @@ static bool apply(const compress_step *s, layer *l, base_err *err) {
         else if (!p.first)
             memset(p.mask, 1, (size_t)total);
         ok = criterion_of(s)->choose(&p, err) && (criterion_of(s)->updates || !updates(s) || prune_update(&p, err));
-        c = ok ? build(s, l, p.mask, err) : NULL;
+        c = !ok ? NULL : p.positions ? p.positions : build(s, l, p.mask, err);
+        p.positions = ok ? NULL : p.positions;
         ok = c && rebuild(l, &p, c, err);
     }
     base_big_free(owned);
     base_big_free(p.values);
     term_free(p.kept);
+    term_free(p.positions);
     free_joint(&p);
     if (!ok) {
         base_big_free(p.mask);

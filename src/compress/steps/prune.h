@@ -13,6 +13,7 @@ typedef struct prune_work {
     bool first;           // nothing was pruned before, and the mask holds nothing yet
     bool gather;          // what stays is stored as float32 of the target
     term *kept;           // with `gather`: what stays, gathered while it was chosen; NULL: not yet. Owned
+    term *positions;      // the mask in the form it is stored in, where the choice made it; NULL: not yet. Owned
     float *values;        // [rows x cols] the kept weights as the criterion changed them; NULL: as they were. Owned
     solver_problem joint; // codes, scales and zeros (owned), grid: what is kept, quantised by the criterion; codes
                           // NULL: it did not
@@ -58,9 +59,9 @@ void prune_runs(const float *score, int64_t rows, int64_t cols, int64_t n, int64
 // The int(cols * sparsity) smallest of each row go; of equal ones the first.
 void prune_rows(const float *score, int64_t rows, int64_t cols, double sparsity, uint8_t *mask);
 // The same of the scores |w| norm of its input, made row by row.
-// first: the mask holds nothing yet; out [rows x kept of a row], NULL: the kept weights are not gathered.
+// first: the mask holds nothing yet, and what else is wanted is written with it; else the mask alone is changed.
 void prune_wanda_rows(const float *w, const float *norm, int64_t rows, int64_t cols, double sparsity, bool first,
-                      uint8_t *mask, float *out);
+                      const num_kept *out);
 // score = |w| norm of its input.
 void prune_wanda_scores(const float *w, const float *norm, int64_t rows, int64_t cols, float *score);
 // From each row the smallest scores go that make up a share alpha of the row's sum; alpha by bisection (0 to 0.8,

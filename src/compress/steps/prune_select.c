@@ -74,46 +74,6 @@ BASE_CLONES static bool all_alive(const uint8_t *mask, int64_t n) {
     return true;
 }
 
-BASE_CLONES static void write_mask(const float *score, int64_t n, uint32_t least, uint8_t *mask) {
-    for (int64_t i = 0; i < n; i++) {
-        uint32_t bits;
-        memcpy(&bits, &score[i], sizeof bits);
-        mask[i] = (bits & 0x7fffffffu) >= least;
-    }
-}
-
-// Where nothing went before: the magnitude of rank `count` is the cut. With `out` the n - count kept are gathered there
-// while their part of the mask is still in the cache.
-static void select_alive(const float *score, int64_t n, int64_t count, uint8_t *mask, float *out) {
-    enum { PART = 4096 };
-    int64_t less, kept = 0;
-    uint32_t value = num_kth_magnitude(score, n, count, &less);
-    for (int64_t from = 0; from < n; from += PART) {
-        int64_t part = n - from < PART ? n - from : PART;
-        const float *s = score + from;
-        uint8_t *m = mask + from;
-        write_mask(s, part, value, m);
-        for (int64_t i = 0; i < part && less < count; i++)
-            if (key_of(s[i], 1) == value + 1) {
-                m[i] = 0;
-                less++;
-            }
-        if (!out) continue;
-        num_compact(s, m, part, out + kept, n - count - kept);
-        kept += num_count_ones(m, part);
-    }
-}
-
-// The same into a mask that holds nothing yet; out [n - count], NULL: the kept are not gathered.
-static void select_first(const float *score, int64_t n, int64_t count, uint8_t *mask, float *out) {
-    if (count > 0 && count < n) {
-        select_alive(score, n, count, mask, out);
-        return;
-    }
-    memset(mask, count <= 0, (size_t)n);
-    if (out && count <= 0) memcpy(out, score, (size_t)n * sizeof *out);
-}
-
 void prune_select(const float *score, int64_t n, int64_t count, uint8_t *mask) {
     if (count <= 0) return;
     if (count >= n) {
@@ -121,7 +81,7 @@ void prune_select(const float *score, int64_t n, int64_t count, uint8_t *mask) {
         return;
     }
     if (all_alive(mask, n)) {
-        select_alive(score, n, count, mask, NULL);
+        num_keep_largest(score, n, count, &(num_kept){.mask = mask});
         return;
     }
     const uint8_t *alive = mask;
@@ -192,8 +152,13 @@ void prune_wanda_scores(const float *w, const float *norm, int64_t rows, int64_t
     for (int64_t r = 0; r < rows; r++) score_row(w + r * cols, norm, cols, score + r * cols);
 }
 
+static num_kept row_of(const num_kept *all, int64_t r, int64_t cols, int64_t stay) {
+    return (num_kept){all->mask + r * cols, all->bits ? all->bits + r * cols / 8 : NULL,
+                      all->values ? all->values + r * stay : NULL};
+}
+
 void prune_wanda_rows(const float *w, const float *norm, int64_t rows, int64_t cols, double sparsity, bool first,
-                      uint8_t *mask, float *out) {
+                      const num_kept *out) {
     int64_t count = (int64_t)((double)cols * sparsity);
 #ifdef _OPENMP
 #pragma omp parallel if (rows * cols > TERM_PARALLEL)
@@ -204,13 +169,13 @@ void prune_wanda_rows(const float *w, const float *norm, int64_t rows, int64_t c
 #pragma omp for schedule(static)
 #endif
         for (int64_t r = 0; r < rows; r++) {
+            const num_kept row = row_of(out, r, cols, cols - count);
+            if (first) {
+                num_keep_largest_by(w + r * cols, norm, cols, count, score, &row);
+                continue;
+            }
             score_row(w + r * cols, norm, cols, score);
-            uint8_t *m = mask + r * cols;
-            if (first)
-                select_first(score, cols, count, m, NULL);
-            else
-                prune_select(score, cols, count, m);
-            if (out) num_compact(w + r * cols, m, cols, out + r * (cols - count), cols - count);
+            prune_select(score, cols, count, row.mask);
         }
         free(score);
     }
@@ -309,14 +274,22 @@ static void start_mask(prune_work *p) {
     p->first = false;
 }
 
-// Where the kept weights go while they are chosen; NULL: they are gathered later.
-static bool room_for_kept(prune_work *p, int64_t kept, float **out, base_err *err) {
-    *out = NULL;
+// Where the mask as bits and the kept weights go while they are chosen; NULL: they are made later. Bits where no other
+// form of the positions can be smaller (lists take a byte a weight at least), or none is asked for; a row of `width`
+// weights that are written apart must start on a byte.
+static bool rooms(prune_work *p, int64_t kept, int64_t width, num_kept *out, base_err *err) {
+    int64_t rows = p->l->rows, cols = p->l->cols;
+    const char *format = compress_text(p->step, "format");
+    *out = (num_kept){.mask = p->mask};
+    if (width % 8 == 0 && (!strcmp(format, "bitmap") || (!strcmp(format, "auto") && kept >= (rows * cols + 7) / 8))) {
+        p->positions = positions_bitmap(rows, cols, &out->bits, err);
+        if (!p->positions) return false;
+    }
     if (!p->gather || kept == 0) return true;
-    p->kept = term_new(&term_dense, p->l->rows, p->l->cols);
+    p->kept = term_new(&term_dense, rows, cols);
     p->kept->stored = kept;
-    *out = term_blob_room(p->kept, 0, NUM_F32, kept, err);
-    return *out != NULL;
+    out->values = term_blob_room(p->kept, 0, NUM_F32, kept, err);
+    return out->values != NULL;
 }
 
 bool prune_by_magnitude(prune_work *p, base_err *err) {
@@ -330,9 +303,9 @@ bool prune_by_magnitude(prune_work *p, base_err *err) {
         prune_select(p->target, total, count, p->mask);
         return true;
     }
-    float *out = NULL;
-    if (!room_for_kept(p, total - (count < total ? count : total), &out, err)) return false;
-    select_first(p->target, total, count, p->mask, out);
+    num_kept out;
+    if (!rooms(p, total - (count < total ? count : total), 8, &out, err)) return false;
+    num_keep_largest(p->target, total, count, &out);
     return true;
 }
 
@@ -346,8 +319,8 @@ bool prune_by_wanda(prune_work *p, base_err *err) {
     float *score = plain ? NULL : base_big_alloc((size_t)(rows * cols), sizeof *score, "scores of weights", err);
     if (!plain && !score) return false;
     int64_t stay = cols - (int64_t)((double)cols * sparsity); // of every row
-    float *out = NULL;
-    if (plain && p->first && !room_for_kept(p, rows * stay, &out, err)) return false;
+    num_kept out = {.mask = p->mask};
+    if (plain && p->first && !rooms(p, rows * stay, cols, &out, err)) return false;
     float *norm = base_calloc((size_t)cols, sizeof *norm);
     for (int64_t g = 0; g < groups; g++) {
         int64_t at = g * per * cols;
@@ -355,9 +328,9 @@ bool prune_by_wanda(prune_work *p, base_err *err) {
         for (int64_t c = 0; c < cols; c++)
             norm[c] =
                 l->diagonal ? 1 : sqrtf(l->h[(g * cols + c) * cols + c] > 0 ? l->h[(g * cols + c) * cols + c] : 0);
+        const num_kept part = row_of(&out, g * per, cols, stay);
         if (plain)
-            prune_wanda_rows(p->target + at, norm, per, cols, sparsity, p->first, p->mask + at,
-                             out ? out + g * per * stay : NULL);
+            prune_wanda_rows(p->target + at, norm, per, cols, sparsity, p->first, &part);
         else
             prune_wanda_scores(p->target + at, norm, per, cols, score + at);
     }

@@ -298,6 +298,16 @@ static bool write_lists(term *t, const uint8_t *mask, bool delta, base_err *err)
     return true;
 }
 
+term *positions_bitmap(int64_t rows, int64_t cols, uint8_t **map, base_err *err) {
+    term *t = term_new(&term_sparse, rows, cols);
+    t->stored = 0;
+    t->attr[POSITIONS_FORM] = FORM_BITMAP;
+    *map = term_blob_room(t, POSITIONS_MAP, NUM_U8, (rows * cols + 7) / 8, err);
+    if (*map) return t;
+    term_free(t);
+    return NULL;
+}
+
 static bool write_bitmap(term *t, const uint8_t *mask, base_err *err) {
     int64_t n = t->rows * t->cols;
     uint8_t *map = term_blob_new(t, POSITIONS_MAP, NUM_U8, (n + 7) / 8, err);

@@ -28,7 +28,7 @@ static const ladder ladders[] = {
     {"gptq", "quantize solver=gptq bits=%s range=mse", "2 3 4 5 6 8", OUTPUT, false, NULL},
     {"gptq minmax", "quantize solver=gptq bits=%s sym=0", "2 3 4 6 8", OUTPUT, false, NULL},
     {"rtn absmax", "quantize bits=%s", "2 3 4 5 6 7 8 10 12 16", WEIGHT, true, NULL},
-    {"rtn tensor", "quantize bits=%s range=mse granularity=tensor", "1 2 3 4 5 6 8", WEIGHT, true, NULL},
+    {"rtn tensor", "quantize bits=%s range=mse granularity=tensor", "2 3 4 5 6 8", WEIGHT, true, NULL},
     {"gptq act", "quantize solver=gptq bits=%s range=mse order=act", "2 3 4 5 6 7 8 12", OUTPUT, true, NULL},
     {"gptq g64", "quantize solver=gptq bits=%s group=64 sym=0", "2 3 4 5 6 8", OUTPUT, true, NULL},
     {"gptq cd", "quantize solver=gptq bits=%s range=mse refine=cd", "1 2 3 4 5 6 8", OUTPUT, true, NULL},
@@ -63,7 +63,8 @@ static const ladder ladders[] = {
     {"sparsegpt", "prune criterion=sparsegpt sparsity=%s", "0.95 0.9 0.8 0.7 0.6 0.5 0.3 0.1", OUTPUT, true, NULL},
     {"magnitude n of 4", "prune m=4 n=%s", "1 2 3", WEIGHT, true, NULL},
     {"sparsegpt n of 4", "prune criterion=sparsegpt m=4 n=%s", "1 2 3", OUTPUT, true, NULL},
-    {"sparsegpt and bits", "prune criterion=sparsegpt bits=%s", "2 3 4 6 8", OUTPUT, true, "prune criterion=sparsegpt"},
+    {"sparsegpt and bits", "prune criterion=sparsegpt bits=%s", "2 3 4 6 8", OUTPUT, true,
+     "prune criterion=sparsegpt bits=16"},
     {"outliers", "outliers fraction=%s; quantize bits=3 range=mse", "0.001 0.01 0.05 0.2", WEIGHT, true, NULL},
 };
 enum { LADDERS = sizeof ladders / sizeof *ladders };
@@ -308,10 +309,20 @@ static const struct exception {
     {"resnet8_mlperftiny_cifar10", "linear", "rtn asym g32", "6",
      "inputs are means of relus, all positive, so an output's error is the sum of its 64 weight errors: by chance "
      "these cancel better at 5 bits, rounding to nearest does not see it"},
+    {"autoencoder_ad01_mlperftiny", "fc3", "e8", "4",
+     "both widths take all of what 256 inputs tell of 128: 1.5 % lie between them, codes are chosen run by run"},
 };
 
-static const char floored[] = "nearly all of it is what pruning alone costs, and which weights go is chosen anew at "
-                              "each width, greedily",
+static const struct duel_exception {
+    const char *model, *layer, *better, *cause;
+} duel_exceptions[] = {
+    {"lenet5_mnist", "conv1", "prune criterion=sparsegpt sparsity=0.9",
+     "of 25 inputs that go all at once the least scores one by one are no longer the least together: inputs are "
+     "neighbouring pixels, and hardly any weight stays to make up for what goes"},
+};
+
+static const char floored[] =
+    "nearly all of it is what 16 bits cost too: what goes, chosen anew at each width, greedily",
                   blind[] = "it does not look at the inputs, and what it lowers, the weight error, fell";
 
 // Why a rung may have a larger output error than the one before; NULL: it may not.
@@ -345,6 +356,15 @@ static void check_duel(facts *f, int i, const duel *d) {
     size_t a = at(f, i, d->better), b = at(f, i, d->worse);
     f->checks++;
     if (!above(f->output[a], f->output[b])) return;
+    for (size_t k = 0; k < sizeof duel_exceptions / sizeof *duel_exceptions; k++) {
+        const struct duel_exception *e = &duel_exceptions[k];
+        if (strcmp(e->model, f->m->name) || strcmp(e->layer, f->m->layers[i].name) || strcmp(e->better, d->better))
+            continue;
+        print_message("  exception: %s: output error %g of %s, %g of %s: %s\n", e->layer, f->output[a], d->better,
+                      f->output[b], d->worse, e->cause);
+        f->exceptions++;
+        return;
+    }
     print_message("  WRONG: %s: output error %g of %s, %g of %s\n", f->m->layers[i].name, f->output[a], d->better,
                   f->output[b], d->worse);
     f->wrong++;

@@ -393,6 +393,35 @@ static void test_cancelled(void **state) {
     free(h);
 }
 
+// A term for what others leave over never adds to the output error, however badly its codes suit it.
+static void test_remainders(void **state) {
+    (void)state;
+    static const char *const steps[] = {"simvq length=2 bits=1",
+                                        "lr2vq bits=1",
+                                        "trellis bits=0.5 state=6",
+                                        "e8",
+                                        "pvq pulses=1",
+                                        "simvq length=2 bits=1 scales=layer"};
+    enum { ROWS = 16, COLS = 48 };
+    for (size_t k = 0; k < sizeof steps / sizeof *steps; k++)
+        for (uint64_t seed = 1; seed <= 12; seed++) {
+            float *w = random_matrix(ROWS, COLS, seed), *h = random_gram(COLS, seed + 50);
+            // A few inputs carry nearly all, and what is left of their weights is small.
+            for (int i = 0; i < COLS; i++)
+                for (int j = 0; j < COLS; j++) h[i * COLS + j] *= (i % 12 ? 0.02f : 1.0f) * (j % 12 ? 0.02f : 1.0f);
+            for (int i = 0; i < ROWS * COLS; i++) w[i] *= i % COLS % 12 ? 1.0f : 0.001f;
+            layer l = open_layer(w, ROWS, COLS, h);
+            float *out = apply_steps(&l, steps[k]);
+            double none = output_error(w, (float[ROWS * COLS]){0}, ROWS, COLS, h),
+                   with = output_error(w, out, ROWS, COLS, h);
+            if (!(with <= none * (1 + 1e-6))) fail_msg("%s, seed %d: %g, without %g", steps[k], (int)seed, with, none);
+            free(out);
+            free(w);
+            free(h);
+            layer_close(&l);
+        }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_e8_points),
                                        cmocka_unit_test(test_e8_distortion),
@@ -403,6 +432,7 @@ int main(void) {
                                        cmocka_unit_test(test_sizes),
                                        cmocka_unit_test(test_groups),
                                        cmocka_unit_test(test_refuses),
+                                       cmocka_unit_test(test_remainders),
                                        cmocka_unit_test(test_cancelled)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -293,6 +293,30 @@ static bool fit_scales(const sweep *s, base_err *err) {
     return ok;
 }
 
+// What adds to the error of w = 0, as codes of a book that suits few of the runs can, is scaled down to where it does
+// not: the least-squares scale, or 0. So no term is worse than none.
+static bool settle_scales(const sweep *s, base_err *err) {
+    feedback_problem *p = s->p;
+    int64_t n = s->cols, share = p->one_scale ? s->rows : 1;
+    float *out = base_big_alloc((size_t)(s->rows * n), sizeof *out, "the fit of a layer's scales", err);
+    bool ok = out && times_h(s, s->q, NULL, 0, n, out, err);
+    for (int64_t r = 0; ok && r < p->scale_count; r++) {
+        double wq = 0, qq = 0;
+        for (int64_t i = r * n; i < (r + share) * n; i++) {
+            wq += (double)p->w[i] * (double)out[i];
+            qq += (double)s->q[i] * (double)out[i];
+        }
+        if (!(qq > 2 * wq) || !(p->scales[r] > 0)) continue;
+        float now = wq > 0 ? stored(p->scale_dtype, (float)((double)p->scales[r] * (wq / qq))) : 0;
+        double f = (double)now / (double)p->scales[r];
+        if (!(f * qq < 2 * wq)) now = 0, f = 0;
+        p->scales[r] = now;
+        for (int64_t i = r * n; i < (r + share) * n; i++) s->q[i] = (float)((double)s->q[i] * f);
+    }
+    base_big_free(out);
+    return ok;
+}
+
 // ---- the descent ---------------------------------------------------------------------------------
 
 typedef struct descent {
@@ -458,7 +482,7 @@ static bool solve(sweep *s, base_err *err) {
     if (!factor(s, err) || !sweep_all(s, err) || !relative_error(s, &p->before, err)) return false;
     for (int64_t pass = 0; pass < p->passes; pass++)
         if (!fit_scales(s, err) || (p->h && !descend(s, err))) return false;
-    return fit_scales(s, err) && relative_error(s, &p->after, err);
+    return fit_scales(s, err) && settle_scales(s, err) && relative_error(s, &p->after, err);
 }
 
 bool feedback_solve(feedback_problem *p, base_err *err) {

@@ -1,7 +1,7 @@
 -- A few shared values for each layer, by k-means (exact for small layers), with codes into them. ResNet-20 on
 -- CIFAR-10: KL to the original 0.123 with 16 values a layer, 0.017 with 32; 16 values weighted by the inputs 0.085, by
--- squared gradients 0.055. At 2 bits, without errors carried on, nothing holds (KL 3.4 and more, gptq 0.33): there
--- vq{ solver = "aqlm", dim = 1 } finds values and codes together (0.12).
+-- squared gradients 0.055. At 2 bits, without errors carried on, nothing holds (KL 3.4 and more, gptq 0.33): the
+-- recipe lnq finds values and codes under the whole second moment (0.084).
 recipe{
   name   = "kmeans",
   about  = "codes into one book of values for each layer",

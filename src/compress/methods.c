@@ -354,6 +354,15 @@ const compress_method compress_methods[] = {
      "Song, "
      "The R Journal 3/2, 2011",
      "no data; a sort and Lloyd's turns, or 2^bits n log n operations (exact)"},
+    {"lnq", "codebook", "books of rows and codes in turn under the whole second moment",
+     "Least (w - q) H (w - q)^T for every row, q_j = book[code_j]: from k-means (or codes with feedback, where "
+     "better)\n"
+     "each value of the book moves to its optimum, then each code to the best with all others held, four times; so\n"
+     "`turns` times. Neither ever raises the error. codebook{bits=2, weight=\"hessian\", refine=\"lnq\", turns=20}",
+     "LNQ of GuidedQuant (Kim et al., ICML 2025, arXiv 2505.07004), section 4; books by Gauss-Seidel, whose limit is "
+     "their "
+     "closed form",
+     "calibration inputs; out in^2 operations a turn"},
     {"spqr", "outliers", "outliers kept apart, the rest in small groups by gptq",
      "W ~ sparse + Q(W - sparse): weights stay floats whose squared error over U_cc^2 in a sweep as gptq's is above\n"
      "threshold (0.2) times the mean of var(w_:c) / U_cc^2, H^-1 = U^T U; a group's grid is fitted without those that\n"

@@ -171,6 +171,8 @@ const compress_name compress_names[] = {
     {"k-means", "kmeans"},
     {"deep compression", "kmeans"},
     {"weight sharing", "kmeans"},
+    {"guidedquant", "lnq"},
+    {"layer-wise non-uniform quantization", "lnq"},
     {"fisher k-means", "squeezellm"},
     {"squeeze-llm", "squeezellm"},
     {"vector quantisation", "vq"},

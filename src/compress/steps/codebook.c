@@ -1,6 +1,7 @@
 // codebook: values of a layer as codes into books of any values, found by one-dimensional k-means - plain, or weighted
 // by what an error in each weight costs.
 #include "compress/solvers/kmeans.h"
+#include "compress/solvers/lnq.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -16,11 +17,28 @@ static const base_arg args[] = {
     {"iterations", BASE_INT, 100, 1, 100000, NULL, NULL, "most of Lloyd's turns"},
     {"values", BASE_TEXT, 0, 0, 0, "f16", "f16|f32", "stored type of the books (f32 where f16 cannot hold them)"},
     {"samples", BASE_INT, 128, 1, 1000000, NULL, NULL, "fisher: calibration samples whose gradients are squared"},
+    {"refine", BASE_TEXT, 0, 0, 0, "none", "none|lnq",
+     "lnq: then codes and books of rows in turn under the whole second moment of the inputs"},
+    {"turns", BASE_INT, 10, 0, 10000, NULL, NULL, "lnq: turns of books and codes"},
+    {"damp", BASE_NUM, 0.01, 0, 10, NULL, NULL,
+     "lnq: added to the diagonal of H for the first codes, as a fraction of its mean"},
 };
+
+static bool refined(const compress_step *s) {
+    return strcmp(compress_text(s, "refine"), "none") != 0;
+}
 
 static unsigned needs(const compress_step *s) {
     const char *weight = compress_text(s, "weight");
-    return !strcmp(weight, "hessian") ? COMPRESS_NEEDS_GRAM : !strcmp(weight, "fisher") ? COMPRESS_NEEDS_GRADIENT : 0;
+    unsigned whole = refined(s) ? COMPRESS_NEEDS_GRAM : 0;
+    if (!strcmp(weight, "fisher")) return whole | COMPRESS_NEEDS_GRADIENT;
+    return !strcmp(weight, "hessian") ? COMPRESS_NEEDS_GRAM : whole;
+}
+
+static bool check(const compress_step *s, base_err *err) {
+    return !refined(s) || !strcmp(compress_text(s, "scope"), "row") ||
+           base_fail(err, "codebook: refine = \"lnq\" finds a book for every row; a book for the layer is what "
+                          "vq{ solver = \"aqlm\", dim = 1 } finds so");
 }
 
 // A layer's books being made.
@@ -100,13 +118,39 @@ static bool make_rows(const book_work *k, base_err *err) {
 }
 
 // float16 keeps 11 bits from 6.1e-5 up: books of smaller values, or beyond its range, are stored wide.
-static num_dtype book_dtype(const compress_step *s, const layer *l, const float *centers, int64_t count) {
+static bool fits_half(const float *centers, int64_t count) {
     float most = 0;
     for (int64_t i = 0; i < count; i++) most = fabsf(centers[i]) > most ? fabsf(centers[i]) : most;
+    return most == 0 || (most >= 1e-3f && most <= 65504);
+}
+
+static num_dtype book_dtype(const compress_step *s, const layer *l, const float *centers, int64_t count) {
     if (!strcmp(compress_text(s, "values"), "f32")) return NUM_F32;
-    if (most == 0 || (most >= 1e-3f && most <= 65504)) return NUM_F16;
+    if (fits_half(centers, count)) return NUM_F16;
     base_log(l->job, BASE_INFO, "%s: the values of its books do not fit f16, stored as f32", l->name);
     return NUM_F32;
+}
+
+// Rows of an embedding do not meet in a second moment: theirs are done.
+static bool refine(const compress_step *s, layer *l, book_work *k, base_err *err) {
+    if (!refined(s) || !l->h || l->diagonal) return true;
+    lnq_work w = {.layer = l->name,
+                  .job = l->job,
+                  .w = k->target,
+                  .mask = l->mask,
+                  .h = l->h,
+                  .rows = l->rows,
+                  .cols = l->cols,
+                  .groups = l->groups,
+                  .levels = k->o.centers,
+                  .centers = k->centers,
+                  .codes = k->codes,
+                  .half = strcmp(compress_text(s, "values"), "f32") && fits_half(k->centers, l->rows * k->o.centers),
+                  .damp = compress_number(s, "damp"),
+                  .turns = (int64_t)compress_number(s, "turns")};
+    bool ok = lnq_solve(&w, err);
+    l->damping = w.damping;
+    return ok;
 }
 
 static term *pack(const compress_step *s, book_work *k, int64_t scope, base_err *err) {
@@ -159,7 +203,8 @@ static bool apply(const compress_step *s, layer *l, base_err *err) {
     int64_t books = scope == CODEBOOK_ROW ? l->rows : 1;
     k.centers = ok ? base_big_alloc((size_t)(books * levels), sizeof *k.centers, "codebooks", err) : NULL;
     k.codes = k.centers ? base_big_alloc((size_t)(l->rows * l->cols), 1, "codes of a layer", err) : NULL;
-    ok = k.codes && (scope == CODEBOOK_ROW ? make_rows(&k, err) : make_part(&k, 0, l->rows, k.centers, err));
+    ok = k.codes && (scope == CODEBOOK_ROW ? make_rows(&k, err) : make_part(&k, 0, l->rows, k.centers, err)) &&
+         refine(s, l, &k, err);
     term *t = ok ? pack(s, &k, scope, err) : NULL;
     if (t) describe(&k, t, scope, &l->did);
     base_big_free(owned);
@@ -177,15 +222,18 @@ const compress_step_kind step_codebook = {
         "(hessian), or the sum of the squared gradients of the loss over calibration samples (fisher). exact: the\n"
         "global optimum of each book by dynamic programming; else the better of two starts of Lloyd's algorithm.\n"
         "Alone or first: codes of the weight. After other terms: of the remainder. After prune: of the kept weights.\n"
-        "codebook{bits=4, weight=\"fisher\"}",
+        "refine=\"lnq\": from there each value moves to its optimum and each code to the best with all others held, "
+        "in\n"
+        "turn, under the whole second moment of the inputs. codebook{bits=4, weight=\"fisher\"}",
     .source =
         "SqueezeLLM (Kim et al., ICML 2024, arXiv 2306.07629); one book a layer: Deep Compression (Han et al., ICLR "
-        "2016, arXiv 1510.00149)",
+        "2016, arXiv 1510.00149); lnq: GuidedQuant (Kim et al., ICML 2025, arXiv 2505.07004)",
     .cost =
         "none: no data; a sort and 2^bits n log n operations a book (exact); hessian: calibration inputs; fisher: a "
-        "backward pass a sample",
+        "backward pass a sample; lnq: calibration inputs, out in^2 operations a turn",
     .args = args,
     .arg_count = sizeof args / sizeof *args,
     .needs = needs,
+    .check = check,
     .apply = apply,
 };

@@ -129,11 +129,12 @@ int64_t layer_bytes(const layer *l) {
     return bytes;
 }
 
-// Marks places that outliers fill: outliers taken out before a prune may stand where it pruned the rest.
+// Marks places that outliers fill: outliers taken out before a prune may stand where it pruned the rest, those that
+// come behind it may not.
 static bool clear_outliers(const layer *l, uint8_t *kept, base_err *err) {
     uint8_t *mask = NULL;
     bool ok = true;
-    for (int i = 0; ok && i < l->term_count; i++) {
+    for (int i = 0; ok && i < l->term_count && l->terms[i] != l->container; i++) {
         if (!l->terms[i]->stays || !term_is_container(l->terms[i])) continue;
         if (!mask) mask = base_big_alloc((size_t)(l->rows * l->cols), 1, "positions of outliers", err);
         ok = mask && positions_mask(l->terms[i], mask, err);

@@ -208,6 +208,19 @@ static void test_equal_to_built_in(void **state) {
                  "rule('.*', prune{ sparsity = 0.5 }, keep{ dtype = 'f16' })");
 }
 
+// What prune took stays away: a sparse term that brings it back fails the run, one within the mask does not.
+static void test_mask_holds(void **state) {
+    (void)state;
+    static const char *const rules[] = {"rule('.*', prune{ sparsity = 0.5 }, own)",
+                                        "rule('.*', prune{ sparsity = 0.5 }, quantize{ bits = 4 }, own)",
+                                        "rule('.*', prune{ n = 2, m = 4 }, outliers{ fraction = 0.05 }, own)"};
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
+        expect_step("return ctx.sparse(1 - ctx.mask, w + 1)", rules[i], "that prune took, the first in row 1, column ");
+        expect_step("return ctx.sparse(w:abs():ge(0), w)", rules[i], "multiply its mask by ctx.mask");
+        expect_step("return ctx.sparse(ctx.mask * w:abs():ge(w:abs():max()), w)", rules[i], "");
+    }
+}
+
 static void test_context(void **state) {
     (void)state;
     expect_step("assert(w.rows == ctx.rows and w.cols == ctx.cols and #ctx.layer > 0 and ctx.groups == 1)\n"
@@ -334,10 +347,10 @@ static void test_my_rtn(void **state) {
 int main(void) {
     if (chdir(support_tree()) != 0) return 1;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_values),  cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_methods), cmocka_unit_test(test_equal_to_built_in),
-        cmocka_unit_test(test_context), cmocka_unit_test(test_step_errors),
-        cmocka_unit_test(test_my_rtn),
+        cmocka_unit_test(test_values),      cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_methods),     cmocka_unit_test(test_equal_to_built_in),
+        cmocka_unit_test(test_mask_holds),  cmocka_unit_test(test_context),
+        cmocka_unit_test(test_step_errors), cmocka_unit_test(test_my_rtn),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

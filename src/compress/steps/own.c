@@ -10,6 +10,25 @@ static unsigned needs(const compress_step *s) {
     return ((const compress_own_step *)s->kind)->data;
 }
 
+// A sparse term behind prune may only store weights that prune kept.
+static bool within_mask(const layer *l, const term *t, base_err *err) {
+    int64_t n = l->rows * l->cols, outside = 0, first = -1;
+    uint8_t *stored = base_big_alloc((size_t)n, 1, "positions of a sparse term", err);
+    bool ok = stored && positions_mask(t, stored, err);
+    for (int64_t i = 0; ok && i < n; i++) {
+        if (!stored[i] || l->mask[i]) continue;
+        if (first < 0) first = i;
+        outside++;
+    }
+    base_big_free(stored);
+    if (!ok || !outside) return ok;
+    return base_fail(err,
+                     "its sparse term stores %lld weight%s that prune took, the first in row %lld, column %lld; "
+                     "multiply its mask by ctx.mask",
+                     (long long)outside, outside == 1 ? "" : "s", (long long)(first / l->cols + 1),
+                     (long long)(first % l->cols + 1));
+}
+
 // Values go into the container of a pruned layer or take the place of float values; other terms are added.
 static bool put(layer *l, term *t, base_err *err) {
     if (t->rows != l->rows || t->cols != l->cols) {
@@ -17,6 +36,10 @@ static bool put(layer *l, term *t, base_err *err) {
         term_free(t);
         return base_fail(err, "a term of %lld x %lld for a weight of %lld x %lld", (long long)rows, (long long)cols,
                          (long long)l->rows, (long long)l->cols);
+    }
+    if (l->mask && term_is_container(t) && !within_mask(l, t, err)) {
+        term_free(t);
+        return false;
     }
     if (l->did.length) base_buf_puts(&l->did, " + ");
     t->kind->describe(t, &l->did);

@@ -119,7 +119,8 @@ static void judge(const golden_layer *l, const golden_quant *t, const golden_gri
     char why[96] = "";
     bool close = r->equal >= wanted && fabs(ratio - 1) <= slack, good = r->ranges == 1;
     if (r->taken)
-        snprintf(why, sizeof why, "%lld ranges on the file's step of the search, of equal error", (long long)r->taken);
+        snprintf(why, sizeof why, "%lld ranges as in the file: ties of the search, or no negative weight",
+                 (long long)r->taken);
     if (!close && ratio <= 1) {
         snprintf(why, sizeof why, "better");
     } else if (!close) {
@@ -255,7 +256,7 @@ static bool check_nearest(const golden_file *f, const golden_quant *t, const flo
     bool good = best.equal >= (mse ? 0.999 : 0.9999) && fabs(best.ratio - 1) <= 1e-3 && best.ranges == 1;
     char why[96] = "";
     if (best.taken)
-        snprintf(why, sizeof why, "%lld ranges on the file's step of the search, of equal error",
+        snprintf(why, sizeof why, "%lld ranges as in the file: ties of the search, or no negative weight",
                  (long long)best.taken);
     else if (best.ranges < 1)
         snprintf(why, sizeof why, "%.2f %% of the ranges equal", 100 * best.ranges);

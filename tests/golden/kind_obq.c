@@ -111,7 +111,7 @@ static void run(const obq_case *c, const float *theirs) {
         double error = golden_layer_error(c->l, r.q), ratio = golden_ratio(error, reference);
         bool good = ratio <= 1.01;
         if (r.taken)
-            snprintf(why, sizeof why, "%lld ranges on the file's step of the search, of equal error",
+            snprintf(why, sizeof why, "%lld ranges as in the file: ties of the search, or no negative weight",
                      (long long)r.taken);
         if (!good) {
             double spread = spread_of(c, error);

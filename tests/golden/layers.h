@@ -56,7 +56,8 @@ enum { GOLDEN_GRIDS = 128 };
 int golden_grids(const golden_quant *q, const char *v, const float *w, const float *zeroed, int64_t rows, int64_t cols,
                  bool plain, golden_grid *grids);
 // The ranges of whole rows, or of fixed groups, into scales and zeros [rows x groups] as our quantiser finds them.
-// Where the file has a neighbouring step of the mse search of the same error within 1e-5, that is taken, and counted.
+// Where the file has a neighbouring step of the mse search of the same error within 1e-5, or the authors' symmetric
+// range of weights none of which is negative (half as wide), that is taken, and counted.
 // Returns the share of ranges that the file has too, groups of nothing but zeros apart.
 double golden_ranges(const golden_quant *q, const golden_grid *g, const float *w, int64_t rows, int64_t cols,
                      float *scales, float *zeros, int64_t *taken);

@@ -103,6 +103,25 @@ static bool nothing_but_zeros(const float *x, int64_t count) {
     return true;
 }
 
+// The authors' symmetric range of weights none of which is negative is 0 to the largest, half of what it is otherwise,
+// with the zero point in the middle all the same.
+static bool half_range(const grid_spec *s, grid_param file, const float *x, int64_t count) {
+    float high = 0, top = (float)((1 << s->bits) - 1);
+    for (int64_t i = 0; i < count; i++) {
+        if (x[i] < 0) return false;
+        high = x[i] > high ? x[i] : high;
+    }
+    double least = INFINITY, error = 0, step = 100 * (1 - (double)file.scale * (double)top / (double)high);
+    if (s->scheme != UNIFORM_SYM || file.zero != (float)(1 << (s->bits - 1)) || fabs(step - rint(step)) > 0.01)
+        return false;
+    for (int i = 0; i < (s->mse ? 80 : 1); i++) {
+        double e = search_error(s, (grid_param){(float)(1 - i / 100.0) * high / top, file.zero}, x, count);
+        least = e < least ? e : least;
+        if (i == (int)rint(step)) error = e;
+    }
+    return rint(step) >= 0 && rint(step) < (s->mse ? 80 : 1) && error <= least * (1 + 1e-5);
+}
+
 // 1 where ours is the file's, or equally good (then *p becomes the file's and *taken counts); 0 where it is not, -1
 // where the values say nothing.
 static int settle_range(const grid_spec *s, grid_param file, const float *x, int64_t count, grid_param *p,
@@ -111,6 +130,11 @@ static int settle_range(const grid_spec *s, grid_param file, const float *x, int
     if (!grid_fit(s, x, count, NULL, p, &err)) return 0;
     if (nothing_but_zeros(x, count)) return -1;
     if (same_range(*p, file)) return 1;
+    if (half_range(s, file, x, count)) {
+        *p = file;
+        ++*taken;
+        return 1;
+    }
     if (!s->mse) return 0;
     double ours = search_error(s, *p, x, count), theirs = search_error(s, file, x, count);
     grid_spec whole = *s;
@@ -174,54 +198,79 @@ static bool index_allows(const golden_quant *q, int64_t cols, bool act, bool fix
     return true;
 }
 
-int golden_grids(const golden_quant *q, const char *v, const float *w, const float *zeroed, int64_t rows, int64_t cols,
-                 bool plain, golden_grid *grids) {
-    int64_t bits = golden_number(v, "b", 0), first = 1, last = 8;
-    bool sym = golden_word(v, "sym"), asym = golden_word(v, "asym"), mm = golden_word(v, "mm"),
-         mse = golden_word(v, "mse"), act = q->perm || golden_word(v, "act");
-    while (first < 8 && q->most >> first) first++;
-    if (bits >= first && bits <= 8) first = last = bits;
-    // A name of the layout's form also says what it leaves out.
-    bool stated = first == last && (sym || asym) && (mm || mse);
-    int count = 0;
+// What the words of a name leave open.
+typedef struct name_words {
+    int64_t first, last; // bits
+    bool sym, asym, mm, mse, act, fixed, row, wide;
+    bool stated; // bits, scheme and search, so that what it leaves out is said too
+} name_words;
+
+static name_words read_name(const golden_quant *q, const char *v, int64_t cols) {
+    int64_t bits = golden_number(v, "b", 0);
+    name_words n = {.first = 1,
+                    .last = 8,
+                    .sym = golden_word(v, "sym"),
+                    .asym = golden_word(v, "asym"),
+                    .mm = golden_word(v, "mm"),
+                    .mse = golden_word(v, "mse"),
+                    .act = q->perm || golden_word(v, "act"),
+                    .fixed = golden_word(v, "static"),
+                    .row = golden_word(v, "gall"),
+                    .wide = golden_number(v, "g", 0) >= cols};
+    while (n.first < 8 && q->most >> n.first) n.first++;
+    if (bits >= n.first && bits <= 8) n.first = n.last = bits;
+    n.stated = n.first == n.last && (n.sym || n.asym) && (n.mm || n.mse);
+    n.row |= n.stated;
+    return n;
+}
+
+// Whether the name and the arrays leave room for this grid. early: one group a row that is as wide, and sees dead
+// inputs as 0; otherwise one group a row is the row.
+static bool possible(const golden_quant *q, const name_words *n, const golden_grid *g, bool early, bool plain,
+                     int64_t cols) {
+    bool sym = g->spec.scheme == UNIFORM_SYM, mse = g->spec.mse, grouped = q->groups > 1;
+    if ((n->sym && !sym) || (n->asym && sym) || (n->mm && mse) || (n->mse && !mse)) return false;
+    if (plain) return !g->fixed && !early;
+    if (!grouped) return !g->fixed && !(early && q->tensor) && (!(n->wide || n->row) || early == n->wide || q->tensor);
+    return !early && (!n->stated || g->fixed == n->fixed) && index_allows(q, cols, g->act, g->fixed);
+}
+
+static int find_grids(const golden_quant *q, const char *v, const float *w, const float *zeroed, int64_t rows,
+                      int64_t cols, bool plain, golden_grid *grids) {
+    name_words n = read_name(q, v, cols);
+    int count = 0, kept = 0;
     double best = 0;
-    for (int64_t b = first; b <= last; b++)
-        for (int i = 0; i < 16; i++) {
-            bool fixed = i & 4, early = i & 8, grouped = q->groups > 1;
-            golden_grid g = {.spec = {.bits = b,
-                                      .scheme = i & 1 ? UNIFORM_SYM : UNIFORM_ASYM,
-                                      .mse = i & 2,
-                                      .group = q->tensor ? GROUP_TENSOR
-                                               : grouped ? q->group
-                                                         : GROUP_ROW,
-                                      .scale = NUM_F32},
-                             .act = act,
-                             .fixed = fixed};
-            if ((sym && !(i & 1)) || (asym && (i & 1)) || (mm && (i & 2)) || (mse && !(i & 2))) continue;
-            if ((plain || !grouped) && fixed) continue;
-            if (stated && grouped && fixed != (plain || golden_word(v, "static")) && !plain) continue;
-            if (grouped && !plain && !index_allows(q, cols, act, fixed)) continue;
-            // One group a row: of the row, or a group as wide, which sees dead inputs as 0.
-            if (early && (grouped || plain || q->tensor)) continue;
-            bool wide = golden_number(v, "g", 0) >= cols;
-            if (!grouped && !plain && (wide || (stated || golden_word(v, "gall"))) && early != wide) continue;
-            if (early) g.spec.group = q->group;
-            float *scales = base_calloc((size_t)(rows * q->groups), 2 * sizeof *scales);
-            int64_t taken;
-            if (plain || !grouped || fixed)
-                g.fit = golden_ranges(q, &g, grouped || early ? (plain ? w : zeroed) : w, rows, cols, scales,
-                                      scales + rows * q->groups, &taken);
-            else
-                g.fit = first_ranges(q, &g, zeroed, rows, cols);
-            free(scales);
-            best = g.fit > best ? g.fit : best;
-            if (count < GOLDEN_GRIDS) grids[count++] = g;
-        }
-    if (count == 1) return 1; // nothing is left open
-    int kept = 0;
+    float *scales = base_calloc((size_t)(rows * q->groups), 2 * sizeof *scales);
+    for (int64_t i = 16 * n.first; i < 16 * (n.last + 1); i++) {
+        bool early = i & 8, grouped = q->groups > 1, zero = !plain && (grouped || early);
+        int64_t group = grouped || early ? q->group : GROUP_ROW, taken;
+        golden_grid g = {.spec = {.bits = i / 16,
+                                  .scheme = i & 1 ? UNIFORM_SYM : UNIFORM_ASYM,
+                                  .mse = i & 2,
+                                  .group = q->tensor ? GROUP_TENSOR : group,
+                                  .scale = NUM_F32},
+                         .act = n.act,
+                         .fixed = i & 4};
+        if (!possible(q, &n, &g, early, plain, cols)) continue;
+        if (plain || !grouped || g.fixed)
+            g.fit = golden_ranges(q, &g, zero ? zeroed : w, rows, cols, scales, scales + rows * q->groups, &taken);
+        else
+            g.fit = first_ranges(q, &g, zeroed, rows, cols);
+        best = g.fit > best ? g.fit : best;
+        if (count < GOLDEN_GRIDS) grids[count++] = g;
+    }
+    free(scales);
+    if (count == 1 && n.stated) return 1; // nothing is left open
     for (int i = 0; i < count; i++)
         if (grids[i].fit >= 0.9 * best && grids[i].fit >= 0.5) grids[kept++] = grids[i];
     return kept;
+}
+
+// A name whose words happen to be those of the layout, and mean something else, gives no grid: the arrays decide alone.
+int golden_grids(const golden_quant *q, const char *v, const float *w, const float *zeroed, int64_t rows, int64_t cols,
+                 bool plain, golden_grid *grids) {
+    int count = find_grids(q, v, w, zeroed, rows, cols, plain, grids);
+    return count ? count : find_grids(q, "", w, zeroed, rows, cols, plain, grids);
 }
 
 // ---- what goes -----------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
--- The grids ParetoQ found best for each width, here without the training that they are meant for. The first and the last
--- layer keep 8 bits. ResNet-20 on CIFAR-10 by gptq: KL to the original 5.0, 0.34, 0.22, 0.092 and 0.016 at 1, 1.58, 2, 3 and 4
--- bits; 2 bits by decoupleq 0.18 (89.1 % of 91.5), rounded 1.8.
+-- The grids ParetoQ found best for each width, here without the training that they are meant for. The first and the
+-- last layer keep 8 bits. ResNet-20 on CIFAR-10 by gptq: KL to the original 5.0, 0.34, 0.22, 0.092 and 0.016 at 1,
+-- 1.58, 2, 3 and 4 bits; 2 bits by decoupleq 0.18 (89.1 % of 91.5), rounded 1.8.
 recipe{
   name   = "paretoq",
   about  = "grids of 1, 1.58, 2, 3 and 4 bits",

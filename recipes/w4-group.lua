@@ -1,5 +1,6 @@
 -- Four bits with a scale and a zero point for every few neighbouring weights instead of for a whole row. A group costs
--- 16 + 4 bits, so groups of 64 come to about 4.3 bits a weight. ResNet-20 on CIFAR-10: KL to the original 0.058 (a scale a channel: 0.094).
+-- 16 + 4 bits, so groups of 64 come to about 4.3 bits a weight. ResNet-20 on CIFAR-10: KL to the original 0.058 (a
+-- scale a channel: 0.094).
 recipe{
   name   = "w4-group",
   about  = "4-bit weights in small groups, each with its own scale and zero point",

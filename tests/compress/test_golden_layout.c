@@ -277,6 +277,51 @@ static void add_sparse(case_file *f, const made_layer *m, const char *v, double 
     put_scalar(f, v, "outerr", lost_output(m, out));
 }
 
+// OBQ: always the weight that costs least, one more than half a step off its grid first. Ranges are of the weights with
+// dead inputs 0.
+static void add_obq(case_file *f, const made_layer *m, const char *v, naive_grid g) {
+    uint8_t code[ROWS * COLS];
+    int order[COLS];
+    float scale[ROWS], zero[ROWS], q[ROWS * COLS];
+    double first[COLS * COLS], inverse[COLS * COLS];
+    for (int i = 0; i < COLS; i++) order[i] = i;
+    invert(m, 2.0 / 4, 0, order, first);
+    for (int r = 0; r < ROWS; r++) {
+        double w[COLS];
+        float start[COLS];
+        bool done[COLS] = {false};
+        for (int i = 0; i < COLS; i++) w[i] = (double)(start[i] = i == DEAD ? 0 : m->w[r * COLS + i]);
+        range_naive(g, start, COLS, scale + r, zero + r);
+        memcpy(inverse, first, sizeof inverse);
+        for (int n = 0; n < COLS; n++) {
+            int least = -1, most = -1, c;
+            double cost[COLS];
+            float off[COLS];
+            for (int i = 0; i < COLS; i++) {
+                if (done[i]) continue;
+                off[i] = (float)w[i] - round_naive(g, scale[r], zero[r], w[i], &c);
+                cost[i] = (double)off[i] * (double)off[i] / inverse[i * COLS + i];
+                if (least < 0 || cost[i] < cost[least]) least = i;
+                bool far = off[i] * off[i] > 0.25f * (scale[r] * scale[r]);
+                if (far && (most < 0 || off[i] * off[i] > off[most] * off[most])) most = i;
+            }
+            int pick = most >= 0 && w[least] != 0 ? most : least;
+            float value = round_naive(g, scale[r], zero[r], w[pick], &c);
+            double by = (w[pick] - (double)value) / inverse[pick * COLS + pick];
+            for (int k = 0; k < COLS; k++) w[k] -= done[k] || k == pick ? 0 : by * inverse[pick * COLS + k];
+            eliminate(inverse, pick);
+            inverse[pick * COLS + pick] = 1;
+            done[pick] = true;
+            code[r * COLS + pick] = (uint8_t)c;
+            q[r * COLS + pick] = value;
+        }
+    }
+    put(f, v, "code", NUM_U8, ROWS, COLS, code);
+    put(f, v, "scale", NUM_F32, ROWS, 1, scale);
+    put(f, v, "zero", NUM_F32, ROWS, 1, zero);
+    put_scalar(f, v, "outerr", lost_output(m, q));
+}
+
 // ---- tests -------------------------------------------------------------------------------------------------
 
 static void names_that_say_nothing(void **state) {
@@ -305,6 +350,36 @@ static void names_that_say_nothing(void **state) {
     static const char *const sparse[] = {"half", "pairs", "u30", "nm2_4"};
     for (size_t i = 0; i < 4; i++) expect_line(output, "ok", "sparsegpt_other", sparse[i], "codes 100.0000 %");
     assert_non_null(strstr(output, "9 passed, 0 failed"));
+    free(output);
+}
+
+// The largest weights stand at an input that never fires: ranges of rows see them, those of groups as wide as the row
+// and those of OBQ do not.
+static void dead_inputs_hold_the_largest_weights(void **state) {
+    (void)state;
+    const char *folder = support_temp_dir();
+    made_layer m;
+    case_file f = {0};
+    char *output;
+    make_layer(&m, 31);
+    for (int r = 0; r < ROWS; r++) m.w[r * COLS + DEAD] = r % 2 ? -3 : 2.5f;
+    put_layer(&f, &m, 4);
+    add_gptq(&f, &m, "row", (naive_grid){3, false, false}, 0, false);
+    add_gptq(&f, &m, "wide", (naive_grid){3, false, false}, 16, false);
+    add_gptq(&f, &m, "b4_asym_mse_g64_act", (naive_grid){4, false, true}, 64, true);
+    write_file(&f, folder, "gptq_dead");
+    put_layer(&f, &m, 4);
+    add_obq(&f, &m, "some", (naive_grid){3, false, false});
+    add_obq(&f, &m, "other", (naive_grid){2, false, true});
+    add_obq(&f, &m, "b4_sym_mm", (naive_grid){4, true, false});
+    write_file(&f, folder, "obq_dead");
+    assert_int_equal(run_golden(folder, &output), 0);
+    expect_line(output, "ok", "gptq_dead", "row", "codes 100.0000 %");
+    expect_line(output, "ok", "gptq_dead", "wide", "codes 100.0000 %");
+    expect_line(output, "ok", "gptq_dead", "b4_asym_mse_g64_act", "codes 100.0000 %");
+    expect_line(output, "ok", "obq_dead", "some", "codes 100.0000 %");
+    expect_line(output, "ok", "obq_dead", "other", "codes 100.0000 %");
+    expect_line(output, "ok", "obq_dead", "b4_sym_mm", "codes 100.0000 %");
     free(output);
 }
 
@@ -440,6 +515,7 @@ static void torn_files(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_that_say_nothing),
+        cmocka_unit_test(dead_inputs_hold_the_largest_weights),
         cmocka_unit_test(masks_without_options),
         cmocka_unit_test(a_reference_that_is_better_fails),
         cmocka_unit_test(torn_files),

@@ -500,7 +500,8 @@ const compress_rewrite rewrite_learn = {
     .about =
         "Minimises the weighted sum over layers of tr(E H E^T) / tr(W H W^T), E the error of rounding the rotated and "
         "scaled\n"
-        "weight to nearest on a symmetric grid, over an orthogonal Q (the stream x becomes x Q) and scales behind "
+        "weight to nearest on a symmetric grid (gptq's: range = \"minmax\"), over an orthogonal Q (the stream x "
+        "becomes x Q) and scales behind "
         "each\n"
         "norm and between layers (up -> down, value -> output). The gradient holds the codes fixed; Q moves by Cayley\n"
         "steps Q := (I + X)^-1 (I - X) Q, X skew, with momentum; a step that does not lower the error is halved. Norm\n"

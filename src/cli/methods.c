@@ -4,6 +4,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 static void print_argument(const base_arg *a) {
     char range[128] = "", def[48] = "";
@@ -228,6 +229,27 @@ static const char *meant(const page *all, size_t count, const char *said) {
     return compress_name_of(said);
 }
 
+// Whether the page says these words, letters alike whatever their case.
+static bool mentions(const page *p, const char *words) {
+    const char *const texts[] = {p->name, p->help, p->about, p->source};
+    size_t n = strlen(words);
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        for (const char *at = texts[i]; at && *at; at++)
+            if (!strncasecmp(at, words, n)) return true;
+    return false;
+}
+
+// Names of the pages that say the words, the first few: "a, b, c". False: none does, or they are too short to tell.
+static bool mentioned(const page *all, size_t count, const char *words, base_buf *names) {
+    int found = 0;
+    for (size_t i = 0; i < count && strlen(words) >= 3; i++) {
+        if (!mentions(&all[i], words) || found++ >= 6) continue;
+        base_buf_printf(names, "%s%s", names->length ? ", " : "", all[i].name);
+    }
+    if (found > 6) base_buf_puts(names, ", ...");
+    return found > 0;
+}
+
 // A name that is no page: a recipe's, a published method's that is not here, or a slip.
 static base_status refuse(const page *all, size_t count, const char *said, base_err *err) {
     base_err ignored;
@@ -237,6 +259,7 @@ static base_status refuse(const page *all, size_t count, const char *said, base_
     bool is_recipe = false;
     for (size_t i = 0; i < recipes; i++) is_recipe = is_recipe || !strcmp(shipped[i], said);
     const char *absent = compress_nearest_to(said);
+    base_buf names_of = {0};
     const char **names = base_calloc(count + compress_name_count + 1, sizeof *names);
     for (size_t i = 0; i < count; i++) names[n++] = all[i].name;
     for (size_t i = 0; i < compress_name_count; i++) names[n++] = compress_names[i].said;
@@ -246,6 +269,8 @@ static base_status refuse(const page *all, size_t count, const char *said, base_
     else if (absent)
         base_fail_as(err, BASE_USAGE, "'%s' is not built in; what comes nearest is '%s' (`vise methods %s`)", shown,
                      absent, absent);
+    else if (mentioned(all, count, said, &names_of))
+        base_fail_as(err, BASE_USAGE, "there is no method '%s'; pages that mention it: %s", shown, names_of.text);
     else if (near && leads && strcmp(near, leads))
         base_fail_as(err, BASE_USAGE,
                      "there is no method '%s', did you mean '%s' (here '%s')?; `vise methods` lists them", shown, near,
@@ -254,6 +279,7 @@ static base_status refuse(const page *all, size_t count, const char *said, base_
         base_fail_as(err, BASE_USAGE, "there is no method '%s'%s%s%s; `vise methods` lists them", shown,
                      near ? ", did you mean '" : "", near ? near : "", near ? "'?" : "");
     free(names);
+    base_buf_free(&names_of);
     if (shipped) base_names_free(shipped, recipes);
     return BASE_USAGE;
 }

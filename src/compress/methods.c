@@ -552,9 +552,9 @@ const compress_method compress_methods[] = {
      "NUPES (Yvinec et al., arXiv 2308.05600), the exponent; the authors also learn the rounding",
      "no data; 16 passes over a sample"},
     {"dorefa", "quantize", "even levels after tanh",
-     "w' = tanh(w) / max |tanh(w)|, even levels of 2^b - 1 steps, and back by the inverse, so that the levels stand "
-     "for\n"
-     "weights. quantize{dtype=\"tanh\", bits=4}",
+     "w' = tanh(w) / max |tanh(w)|, 2^b even levels from -1 to 1 (none is 0), and back by the inverse, so that the "
+     "levels\n"
+     "stand for weights. quantize{dtype=\"dorefa\", bits=4}; dtype=\"tanh\" has one level fewer, and 0",
      "DoReFa-Net (Zhou et al., arXiv 1606.06160), equation 9, without its training", "no data; one pass"},
     {"quantile", "quantize", "levels at the quantiles of each layer's weights",
      "Every level is used equally often; the table is stored with the layer. quantize{dtype=\"quantile\", bits=4}",

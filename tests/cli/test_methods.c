@@ -108,6 +108,9 @@ static void test_refused(void **state) {
     refused("squeezelm", "did you mean 'squeezellm'?");
     refused("brecqq", "did you mean 'brecq' (here 'reconstruct')?");
     refused("smallest", "'smallest' is a recipe and no method: `vise recipes smallest`");
+    begins("6Bit-Diffusion", "mxfp4");
+    refused("arxiv 2210.17323", "pages that mention it: quantize, ");
+    refused("eckart and young", "pages that mention it: ");
     refused("xxxxxxxxxxxxxxxx", "there is no method 'xxxxxxxxxxxxxxxx'; `vise methods` lists them");
     refused("###", "there is no method '###'");
 }

@@ -430,6 +430,13 @@ const compress_method compress_methods[] = {
      "Computed from the eigenvectors of R H R^T, which are the same and need no inverse.\n"
      "lowrank{method=\"whitened\", ratio=0.5}",
      "SVD-LLM (Wang et al., ICLR 2025, arXiv 2403.07378)", "calibration inputs; O(out in^2 + out^2 in)"},
+    {"rank-search", "lowrank", "the rank of each layer from its measured sensitivity, within a budget of bytes",
+     "Each layer alone at several ratios, measured on the selection part; then the ranks with the least sum of\n"
+     "divergences within the bytes: sensitivity(net, {options={lowrank{ratio=0.1}, ..}}), allocate(t, "
+     "{budget={bytes=n}}).\n"
+     "The authors search one threshold of perplexity; the allocator's choice is exact for the table.",
+     "truncation rank search of ASVD (Yuan et al., arXiv 2312.05821), section 3.3",
+     "as the factors; layers x ratios measurements of the network"},
     {"lorc", "lowrank", "low-rank compensation of the quantisation error",
      "W ~ Q + U V: quantise first, then a low-rank term of W - Q.\n"
      "rule(\".*\", quantize{bits=4}, lowrank{rank=8, factors=\"int8\"})",

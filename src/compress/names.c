@@ -184,6 +184,8 @@ const compress_name compress_names[] = {
     {"svd-quant", "svdquant"},
     {"nunchaku", "svdquant"},
     {"zeroquant-v2", "lorc"},
+    {"strs", "rank-search"},
+    {"rank allocation", "rank-search"},
     {"losparse", "sparse-plus-lowrank"},
     {"low-rank plus sparse", "sparse-plus-lowrank"},
     // codebooks

@@ -61,10 +61,13 @@ static void check_variant(const golden_layer *l, const float *h, const char *v) 
     } else if (!adaround_solve(&p, &o, &err)) {
         golden_verdict(l->f, v, NAN, NAN, false, err.text);
     } else {
-        for (int64_t i = 0; i < n; i++)
+        int64_t equal = 0;
+        for (int64_t i = 0; i < n; i++) {
             q[i] = grid_value(&p.grid, (grid_param){scales[i / l->cols], zeros[i / l->cols]}, p.codes[i]);
+            equal += p.codes[i] == theirs[i];
+        }
         double ratio = golden_ratio(golden_layer_error(l, q), reference);
-        golden_verdict(l->f, v, NAN, ratio, ratio <= 1.03, NULL);
+        golden_verdict(l->f, v, (double)equal / (double)n, ratio, ratio <= 1.03, NULL);
     }
     base_big_free(scales);
     base_big_free(zeros);

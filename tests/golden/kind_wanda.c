@@ -9,6 +9,7 @@
 
 typedef struct wanda_case {
     const golden_file *f;
+    const golden_layer *l; // NULL: the file has no inputs, and no output error is known
     const float *w, *norm;
     int64_t rows, cols;
     bool wanda, variant;
@@ -78,21 +79,36 @@ static bool tied(const wanda_case *c, const float *score, const uint8_t *mask, c
     return ours == gone;
 }
 
-static double check(const wanda_case *c, const int64_t *theirs, base_err *err) {
+// The output error of W without what a mask (1: gone) takes.
+static double error_of(const wanda_case *c, const int64_t *gone) {
+    int64_t total = c->rows * c->cols;
+    float *q = base_calloc((size_t)total, sizeof *q);
+    for (int64_t i = 0; i < total; i++) q[i] = gone[i] ? 0 : c->w[i];
+    double error = golden_layer_error(c->l, q);
+    free(q);
+    return error;
+}
+
+// The share of the mask that is equal, and our own (1: gone).
+static double check(const wanda_case *c, const int64_t *theirs, int64_t *ours, base_err *err) {
     int64_t total = c->rows * c->cols, equal = 0;
     float *score = base_calloc((size_t)total, sizeof *score);
     uint8_t *mask = base_calloc((size_t)total, 1);
     bool ok = choose(c, score, mask, err);
-    for (int64_t i = 0; ok && i < total; i++) equal += mask[i] == !theirs[i] || tied(c, score, mask, theirs, i);
+    for (int64_t i = 0; ok && i < total; i++) {
+        equal += mask[i] == !theirs[i] || tied(c, score, mask, theirs, i);
+        ours[i] = !mask[i];
+    }
     free(score);
     free(mask);
     return ok ? (double)equal / (double)total : NAN;
 }
 
 // What the name does not say: runs and shares are counted in the mask, and every criterion they allow is tried.
-static double try_all(wanda_case *c, const int64_t *theirs, base_err *err) {
+static double try_all(const wanda_case *c, const int64_t *theirs, int64_t *ours, base_err *err) {
     int64_t total = c->rows * c->cols, gone = 0, first = 0;
     double best = 0;
+    int64_t *one = base_calloc((size_t)total, sizeof *one);
     wanda_case found = *c;
     bool runs = golden_runs(theirs, c->rows, c->cols, &found.n, &found.m), even = true;
     for (int64_t r = 0; r < c->rows; r++) {
@@ -115,10 +131,13 @@ static double try_all(wanda_case *c, const int64_t *theirs, base_err *err) {
         for (int p = -3; p <= 3; p++) {
             if (k == 4) t.sparsity = (rint(100 * (double)gone / (double)total) + p) / 100;
             if ((k != 4 && p) || !(t.sparsity >= 0 && t.sparsity < 1)) continue;
-            double share = check(&t, theirs, err);
-            if (share > best) best = share;
+            double share = check(&t, theirs, one, err);
+            if (!(share > best)) continue;
+            best = share;
+            memcpy(ours, one, (size_t)total * sizeof *ours);
         }
     }
+    free(one);
     return best;
 }
 
@@ -137,47 +156,49 @@ static void check_variant(wanda_case c, const char *v) {
          stated = (c.wanda || golden_word(v, "mag")) && (pair || (percent > 0 && percent < 100));
     if (!pair) c.n = 0, c.m = 1;
     c.sparsity = (double)percent / 100;
-    double share = stated ? check(&c, theirs, &err) : try_all(&c, theirs, &err);
-    if (err.text[0])
+    int64_t *ours = base_calloc((size_t)(c.rows * c.cols), sizeof *ours);
+    double share = stated ? check(&c, theirs, ours, &err) : try_all(&c, theirs, ours, &err);
+    double error = c.l ? error_of(&c, theirs) : 0, ratio = c.l ? golden_ratio(error_of(&c, ours), error) : NAN;
+    if (err.text[0] || (c.l && c.l->n && !golden_agrees(c.f, v, "outerr", error, c.l->whole, &err)))
         golden_verdict(c.f, v, NAN, NAN, false, err.text);
     else if (!stated && share < 0.9999)
         golden_skip(c.f, v, "options not stated: neither wanda nor magnitude gives its mask");
     else
-        golden_verdict(c.f, v, share, NAN, share >= 0.9999, NULL);
+        golden_verdict(c.f, v, share, ratio, share >= 0.9999, NULL);
+    free(ours);
     free(theirs);
 }
 
-// The norms of the inputs: the root of scaler_row, or of the sum of squares over the batches.
-static float *read_norms(const golden_file *f, int64_t cols, base_err *err) {
-    if (golden_array(f, NULL, "scaler_row") || !golden_array(f, NULL, "X")) {
-        float *norm = golden_reals(f, NULL, "scaler_row", cols, err);
-        for (int64_t i = 0; norm && i < cols; i++)
-            if (norm[i] >= 0) norm[i] = sqrtf(norm[i]);
-        return norm;
-    }
-    golden_layer l;
-    float *norm = NULL;
-    if (golden_layer_open(&l, f, err) && (norm = base_big_alloc((size_t)cols, sizeof *norm, "norms", err)))
-        for (int64_t i = 0; i < cols; i++) norm[i] = (float)sqrt(l.moment[i * cols + i]);
-    golden_layer_close(&l);
+// The norms of the inputs: the root of scaler_row, or of the sum of squares.
+static float *read_norms(const golden_file *f, const golden_layer *l, int64_t cols, base_err *err) {
+    bool stated = golden_array(f, NULL, "scaler_row") || !l;
+    float *norm = stated ? golden_reals(f, NULL, "scaler_row", cols, err)
+                         : base_big_alloc((size_t)cols, sizeof *norm, "norms", err);
+    for (int64_t i = 0; norm && i < cols; i++)
+        norm[i] = stated ? sqrtf(norm[i] > 0 ? norm[i] : 0) : (float)sqrt(l->moment[i * cols + i]);
     return norm;
 }
 
 void golden_wanda(const golden_file *f) {
     base_err err = {0};
+    golden_layer l = {0};
     wanda_case c = {.f = f};
     size_t count = 0;
-    float *w = golden_matrix(f, "W", &c.rows, &c.cols, &err), *norm = w ? read_norms(f, c.cols, &err) : NULL;
+    bool inputs = golden_array(f, NULL, "X") || golden_array(f, NULL, "X_u8") || golden_array(f, NULL, "H");
+    float *w = golden_matrix(f, "W", &c.rows, &c.cols, &err), *norm = NULL;
+    if (w && (!inputs || golden_layer_open(&l, f, &err))) norm = read_norms(f, inputs ? &l : NULL, c.cols, &err);
     if (!norm) {
         golden_verdict(f, NULL, NAN, NAN, false, err.text);
     } else {
         c.w = w;
         c.norm = norm;
+        c.l = inputs ? &l : NULL;
         char **v = golden_variants(f, "mask", &count);
         for (size_t i = 0; i < count; i++) check_variant(c, v[i]);
         if (!count) golden_skip(f, NULL, "the file has no variant");
         base_names_free(v, count);
     }
+    golden_layer_close(&l);
     base_big_free(w);
     base_big_free(norm);
 }

@@ -139,6 +139,8 @@ static void judge_step(compress_step *s, const char *pattern, compress_estimate 
     if (strcmp(name, "outliers") == 0) settle_positions(s, pattern, number_or(s, "fraction", 0), e);
     if (strcmp(name, "lowrank") == 0 && number_or(s, "energy", 0) > 0)
         doubt(e, COMPRESS_ABOUT, pattern, "the rank depends on the energy that samples give");
+    if (strcmp(name, "scale") == 0 && has_text(s, "method", "svdquant"))
+        doubt(e, COMPRESS_AT_MOST, pattern, "layers whose output error no scales lower store none");
     if (strcmp(name, "quantize") == 0 && !has_text(s, "mix", "none"))
         doubt(e, COMPRESS_ABOUT, pattern, "which groups get more bits depends on samples");
 }

@@ -35,6 +35,7 @@ static const cost_row cost_rows[] = {
     {"prune", "criterion", "sparsegpt", NULL, 1, 8, 12, 0, 0},
     {"prune", "criterion", "obs", NULL, 1, 8, 60, 0, 0},
     {"prune", "criterion", "icbs", "passes", 50, 8, 0, 60, 0},
+    {"outliers", "criterion", "spqr", NULL, 1, 8, 12, 0, 0},
     {"lowrank", "method", "whitened", NULL, 1, 20, 0, 0, 0},
     {"lowrank", "method", "lord", NULL, 1, 20, 0, 0, 0},
     {"codebook", "weight", "hessian", "iterations", 100, 0, 0, 0, 200},
@@ -47,6 +48,7 @@ static const cost_row cost_rows[] = {
     {"e8", "feedback", "auto", "passes", 2, 8, 0, 40, 20000},
     {"scale", "method", "awq", NULL, 1, 0, 60, 0, 4000},
     {"scale", "method", "dual", NULL, 1, 0, 60, 0, 4000},
+    {"scale", "method", "svdquant", NULL, 1, 0, 80, 0, 4000},
 };
 
 static const base_value *value_of(const compress_step *s, const char *arg) {

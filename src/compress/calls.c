@@ -31,19 +31,56 @@ const compress_call compress_calls[] = {
     {"reconstruct", "reconstruct(net, part [, { option = value }])",
      "integer codes of whole blocks learned together, so that each block's output is as it was",
      "After compress: every weight of the block's layers goes to one of the two codes around it, by AdaRound's soft\n"
-     "codes and Adam on the squared error of the block's output against the original network's, inputs coming through\n"
-     "the compressed blocks before. Blocks end where one value is all that goes on (a residual sum, the relu behind "
-     "it).\n"
+     "codes and Adam on the error of the block's output against the original network's, inputs coming through the\n"
+     "compressed blocks before. Blocks end where one value is all that goes on (a residual sum, the relu behind it; "
+     "in\n"
+     "a transformer the attention part and the feed-forward part are a block each, so that its block is window = 2).\n"
      "Layers of quantize{} with even integer codes take part; scales stay; a block keeps its codes where the new ones\n"
-     "are no better on the samples. window: blocks learned together, one block on each time (CBQ).",
-     "BRECQ (Li et al., ICLR 2021, arXiv 2102.05426), with the squared error of the authors' default; window: CBQ\n"
-     "(Ding et al., arXiv 2312.07950), section 3.2",
-     "calibration samples; iterations batches for each block through the network up to it, twice forward and once back",
+     "are no better on the samples. loss: BRECQ weighs squared differences by squared gradients g of\n"
+     "KL(original || compressed up to here): its equation by g^2 (bare), its code by (1 + |g|)^2 (fisher), its "
+     "script's\n"
+     "default not at all (plain). CBQ: window > 1 learns overlapping windows, one block on each time; loss = \"kl\" "
+     "adds\n"
+     "the divergence of the outputs' softmax; rank > 0 learns a layer's rounding through two thin factors (LoRA-\n"
+     "rounding; added to where AdaRound begins, for those codes are the run's). Ours, not CBQ's: scales and "
+     "activations\n"
+     "are not learned, and rates are AdaRound's. Its outlier preprocessing is quantize{range = \"cfp\"}.",
+     "BRECQ (Li et al., ICLR 2021, arXiv 2102.05426), equation 10, and the authors' quant/block_recon.py, "
+     "data_utils.py;\n"
+     "CBQ (Ding et al., ICLR 2025, arXiv 2312.07950)",
+     "calibration samples; for each block its inputs, targets and gradients of all samples are held; fisher, bare: "
+     "two\n"
+     "passes through the network and one back; then iterations batches through the block, forward and back",
      compress_reconstruct_args, &compress_reconstruct_arg_count},
     {"reestimate_norms", "reestimate_norms(net, part)",
      "batch norms' means and variances as the compressed network has them",
      "Running statistics are taken anew on the samples, norm by norm through the compressed network.",
      "AdaQuant (Hubara et al., arXiv 2006.10518), batch-norm tuning", "calibration samples; one forward pass", part,
      &part_count},
+    {"tune_blocks", "tune_blocks(net, part [, { option = value }])",
+     "weights behind integer codes, scales and zero points of a block learned on its output (GQSA's BQPO)",
+     "After compress: code = clamp(round(w / s) + z), value s (code - z); w, s and z follow the gradient of the mean\n"
+     "squared error of the block's output against the original network's, rounding taken as the identity, inputs "
+     "coming\n"
+     "through the compressed blocks before. w begins as the original weight, as near as its code allows. Layers of\n"
+     "quantize{} with even integer codes and plain scales take part, alone or pruned: what was pruned stays so. After\n"
+     "every pass the error is measured on all samples; the best is kept, so that it never rises. Blocks as in\n"
+     "reconstruct.",
+     "GQSA (Zeng et al., arXiv 2412.17560), block quantisation-pruning optimisation; derivatives, rates and passes "
+     "are\n"
+     "those of Block-AP in EfficientQAT (Chen et al., arXiv 2407.11062, quantize/block_ap.py)",
+     "calibration samples; for each block epochs passes of all samples through it, forward and back",
+     compress_tune_blocks_args, &compress_tune_blocks_arg_count},
+    {"tune_scales", "tune_scales(net, part [, { option = value }])",
+     "scales and zero points learned on the loss of the whole network, codes frozen (GQSA's E2E-OQP)",
+     "After compress: s and z of value s (code - z) follow the gradient of the loss of the labels, or with loss = "
+     "\"kl\"\n"
+     "of the divergence from the original network's outputs; codes and pruned positions stay. Layers as in "
+     "tune_blocks.\n"
+     "After every pass the loss is measured on all samples; the best is kept, so that it never rises on them.",
+     "GQSA (Zeng et al., arXiv 2412.17560), end-to-end optimised quantisation-pruning; rate and batch are those of\n"
+     "E2E-QP in EfficientQAT (Chen et al., arXiv 2407.11062), which trains the scales alone (zeros = false)",
+     "calibration samples (loss = \"task\": with labels); epochs passes through the network, forward and back",
+     compress_tune_scales_args, &compress_tune_scales_arg_count},
 };
 const size_t compress_call_count = sizeof compress_calls / sizeof *compress_calls;

@@ -223,6 +223,15 @@ extern const base_arg compress_reconstruct_args[];
 extern const size_t compress_reconstruct_arg_count;
 bool compress_reconstruct(compress_result *r, const data_view *calib, const base_value *values, int *changed,
                           base_job *job, base_err *err) BASE_MUST_USE;
+// Weights behind integer codes, their scales and zero points learned block by block on the blocks' outputs; scales and
+// zero points alone on the loss of the whole network (tune.c: GQSA's two stages). Pruned weights stay pruned; *changed
+// counts windows, or layers, that came out better.
+extern const base_arg compress_tune_blocks_args[], compress_tune_scales_args[];
+extern const size_t compress_tune_blocks_arg_count, compress_tune_scales_arg_count;
+bool compress_tune_blocks(compress_result *r, const data_view *calib, const base_value *values, int *changed,
+                          base_job *job, base_err *err) BASE_MUST_USE;
+bool compress_tune_scales(compress_result *r, const data_view *calib, const base_value *values, int *changed,
+                          base_job *job, base_err *err) BASE_MUST_USE;
 // Less of what is stored: codes that quantize{nested} made, rounded again to fewer bits, and the first blocks of signs
 // steps that a number of bytes (of all arrays, the header aside) has room for, the first of each layer in any case.
 typedef struct compress_cut {

@@ -21,7 +21,7 @@ static const plain_row plain_rows[] = {
     {"quantize", "refine", NULL, "none", 0},
     {"quantize", "iterations", NULL, NULL, 1},
     {"quantize", "turns", NULL, NULL, 0},
-    {"prune", "criterion", "wanda|taylor|saliency|icbs|obs", "magnitude", 0},
+    {"prune", "criterion", "wanda|taylor|saliency|gqsa|icbs|obs", "magnitude", 0},
     {"prune", "update", NULL, NULL, 0},
     {"codebook", "weight", NULL, "none", 0},
     {"codebook", "exact", NULL, NULL, 0},

@@ -252,6 +252,7 @@ enum grid_search {
     SEARCH_PERCENTILE,
     SEARCH_IMATRIX,
     SEARCH_MEDIAN, // ternary: the median magnitude
+    SEARCH_CFP,
     SEARCH_NESTED,
     SEARCH_LARGEST // ternary: two thirds of the largest magnitude
 };

@@ -109,10 +109,13 @@ const compress_method compress_methods[] = {
      "the\n"
      "                whole output error of its row under H, the others held; gptq then has its groups fixed ahead\n"
      "percentile      the extremes are percentiles of |w|\n"
+     "cfp             |w| without its outliers: of those above Q3 + 1.5 (Q3 - Q1) the ones from the gap on that is\n"
+     "                largest, squared, less the variance of those below it (CBQ's coarse-to-fine preprocessing)\n"
      "imatrix         21 ranges, for each the least-squares scale of its codes weighted by the diagonal of H; the "
      "best\n"
      "quantize{bits=3, range=\"imatrix\"}",
-     "GPTQ (arXiv 2210.17323); llm-compressor's mse observer; AdaQuant (arXiv 2006.10518); ggml's block searches",
+     "GPTQ (arXiv 2210.17323); llm-compressor's mse observer; AdaQuant (arXiv 2006.10518); ggml's block searches;\n"
+     "CBQ (arXiv 2312.07950), section 3.4",
      "no data, but golden and imatrix: calibration inputs; 1, 80, 6 to 20, 22, a sort, 43 passes"},
     {"residual", "quantize", "quantise, then quantise what was left over, and again",
      "W ~ Q1 + Q2 + ...: each quantize step after the first codes the remainder with its own scales.\n"
@@ -334,12 +337,22 @@ const compress_method compress_methods[] = {
      "go, `rounds` times of what is left. sparsity, if given, sets gamma. prune{scope=\"pq\"}",
      "Sparsity-informed adaptive pruning (Diao et al., ICLR 2023, arXiv 2302.05601), without training between rounds",
      "no data; one sort of the weights"},
-    {"gqsa", "prune", "groups of inputs pruned as a whole, the others quantised with a scale each",
-     "Groups with the least mean saliency go; a bit a group says which are kept, and codes and scales are stored for\n"
-     "kept groups only. rule(\".*\", prune{criterion=\"saliency\", pattern=\"groups\", length=16, update=true},\n"
-     "quantize{solver=\"gptq\", bits=4, group=16, sym=false})",
-     "GQSA (Zeng et al., arXiv 2412.17560), with updates of the layers in place of its block-wise training",
-     "calibration inputs; inputs^3 + outputs inputs^2 operations a layer"},
+    {"gqsa", "prune", "groups of inputs pruned as a whole, the others quantised with a scale each, then both learned",
+     "Groups with the least mean of w^2 / [H^-1]_cc^2 go; a bit a group says which are kept, and codes and scales are\n"
+     "stored for kept groups only. Then tune_blocks (BQPO: weights, scales and zero points of a block on its output)\n"
+     "and tune_scales (E2E-OQP: scales and zero points on the network's loss); recipes/gqsa.lua.\n"
+     "rule(\".*\", prune{criterion=\"gqsa\", pattern=\"groups\", length=16, sparsity=0.5},\n"
+     "quantize{bits=4, group=16, sym=false})",
+     "GQSA (Zeng et al., arXiv 2412.17560)",
+     "calibration inputs; inputs^3 + outputs inputs^2 operations a layer, and what the two stages cost"},
+    {"cbq", "reconstruct", "rounding learned over overlapping windows of blocks",
+     "quantize{range=\"cfp\"}, then reconstruct(net, part, { window = 2, loss = \"kl\", rank = 5 }): squared error "
+     "and\n"
+     "divergence of a window's output, rounding through factors of rank 5 (recipes/cbq.lua). Of the paper: windows "
+     "and\n"
+     "overlap, loss, LoRA-rounding, outliers of weights cut by the coarse-to-fine rule. Not: learned step sizes, and\n"
+     "everything of activations, which stay float here.",
+     "CBQ (Ding et al., ICLR 2025, arXiv 2312.07950)", "calibration samples; as reconstruct"},
     {"squeezellm", "codebook", "sensitivity-weighted codebooks, and the most sensitive weights by themselves",
      "outliers{criterion=\"fisher\", fraction=0.0005} (the largest F_i) and outliers{criterion=\"magnitude\",\n"
      "fraction=0.0045}, then\n"

@@ -1,15 +1,16 @@
 // reconstruct: rounding learned on the output of whole blocks, after a run - every weight of a block's layers goes to
 // one of the two codes around it, all of them together, so that the block computes what the original one did.
 //
-// Li et al.: BRECQ, ICLR 2021 (arXiv 2102.05426), section 3.2 and algorithm 1, with the plain squared error of their
-// code's default: inputs come through the compressed prefix, targets are the original network's. Soft codes and their
-// schedule are AdaRound's (arXiv 2004.10568; solvers/adaround.c). With window > 1 blocks are learned in overlapping
-// windows, as Ding et al., CBQ (arXiv 2312.07950), section 3.2.
+// Li et al.: BRECQ, ICLR 2021 (arXiv 2102.05426), section 3.2, equation 10 and algorithm 1: inputs come through the
+// compressed prefix, targets are the original network's, differences weigh as the Fisher diagonal says (blockwise.c).
+// Soft codes and their schedule are AdaRound's (arXiv 2004.10568; solvers/adaround.c).
 //
-// A block ends where a single value is all that later nodes read: the graph is cut at such nodes, and a block takes
-// all up to the last cut before the next layer. Scales stay. A block keeps its former codes where the new ones are no
-// better on the calibration samples.
-#include "compress/result.h"
+// With window > 1 blocks are learned in overlapping windows, as Ding et al., CBQ (arXiv 2312.07950), section 3.2, whose
+// loss is `kl` and whose LoRA-rounding (section 3.3) is `rank`: the variables of a layer are what they begin with plus
+// a product of two thin factors, one drawn, one zero at first.
+//
+// Scales stay. A block keeps its former codes where the new ones are no better on the calibration samples.
+#include "compress/blockwise.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -24,6 +25,12 @@ const base_arg compress_reconstruct_args[] = {
     {"window", BASE_INT, 1, 1, 16, NULL, NULL, "blocks that are learned together, each window one block on (CBQ)"},
     {"rate", BASE_NUM, 0.1, 1e-6, 1, NULL, NULL, "of Adam"},
     {"weight", BASE_NUM, 0.05, 0, 1000, NULL, NULL, "of the regulariser that drives soft codes to 0 or 1"},
+    {"loss", BASE_TEXT, 0, 0, 0, "fisher", BLOCK_LOSSES,
+     "squared differences of the outputs, each times (1 + |gradient of the network's divergence|)^2 (fisher: BRECQ's "
+     "code), the squared gradient alone (bare: its equation 10), 1, or 1 and with the divergence of their softmax (kl: "
+     "CBQ)"},
+    {"rank", BASE_INT, 0, 0, 4096, NULL, NULL,
+     "of the factors that a layer's rounding is learned through (CBQ: 5); 0: every weight by itself"},
     {"seed", BASE_INT, 1, 0, 2147483647, NULL, NULL, "draws the batches"},
 };
 const size_t compress_reconstruct_arg_count = sizeof compress_reconstruct_args / sizeof *compress_reconstruct_args;
@@ -31,88 +38,36 @@ const size_t compress_reconstruct_arg_count = sizeof compress_reconstruct_args /
 // A layer while its codes are learned; arrays of rows * cols.
 typedef struct soft_layer {
     int layer, param, block;
+    int64_t rows, cols;
     size_t n;
     float top;                  // largest code
     float *scale, *zero, *base; // base: the lower of the two codes
     float *v, *m1, *m2;         // variables and Adam's moments
     float *soft, *grad;         // the weight that the soft codes stand for; the gradient on it
-    float *before;              // v before this window
+    float *former_v, *start;    // v before this window; v as the window begins to learn
+    int64_t rank;               // of the factors; 0: v itself is learned
+    float *left, *right;        // factors [rows x rank], [rank x cols]; v = start + left right
+    float *moments;             // Adam's of both factors: m1 of left, of right, then m2
     grid_code *former;          // codes of the run
     bool learned;               // a window has left it with better codes than the run's
 } soft_layer;
 
 typedef struct rebuild {
-    compress_result *r;
-    const data_view *calib;
+    blockwise b;
     const base_value *value;
-    base_job *job;
     soft_layer *layers;
-    int count, blocks;
-    int *end;        // [blocks] node after which the block has ended
-    const float **w; // [weight_count] weights now
+    int count;
     num_rng rng;
 } rebuild;
 
-static double number(const rebuild *k, const char *arg) {
+static const base_value *value_of(const rebuild *k, const char *arg) {
     size_t i = 0;
     while (strcmp(compress_reconstruct_args[i].name, arg)) i++;
-    return k->value[i].number;
+    return &k->value[i];
 }
 
-// ---- blocks --------------------------------------------------------------------------------------
-
-// cut[k]: after node k one value, its own, is all that later nodes and the output read.
-static void find_cuts(const model_graph *g, uint8_t *cut) {
-    int *last = base_calloc((size_t)g->value_count + 1, sizeof *last),
-        *made = base_calloc((size_t)g->value_count + 1, sizeof *made);
-    for (int v = 0; v < g->value_count; v++) last[v] = made[v] = -1;
-    for (int i = 0; i < g->node_count; i++) {
-        for (int k = 0; k < g->nodes[i].in_count; k++) last[g->nodes[i].in[k]] = i;
-        for (int k = 0; k < g->nodes[i].out_count; k++) made[g->nodes[i].out[k]] = i;
-    }
-    last[g->output] = g->node_count;
-    for (int i = 0; i < g->node_count; i++) {
-        int alive = 0, own = 0;
-        for (int v = 0; v < g->value_count; v++) {
-            if (made[v] > i || last[v] <= i) continue;
-            alive++;
-            own += made[v] == i;
-        }
-        cut[i] = alive == 1 && own == 1;
-    }
-    free(last);
-    free(made);
-}
-
-static int node_layer(const model *m, int node) {
-    for (int i = 0; i < m->layer_count; i++)
-        if (m->layers[i].node == node) return i;
-    return -1;
-}
-
-// Block of each node; k->end of each block.
-static void find_blocks(rebuild *k, int *block_of) {
-    const model *m = k->r->m;
-    const model_graph *g = m->graph;
-    uint8_t *cut = base_calloc((size_t)g->node_count + 1, 1);
-    find_cuts(g, cut);
-    k->end = base_calloc((size_t)g->node_count + 1, sizeof *k->end);
-    int from = 0, last_cut = -1;
-    bool holds = false;
-    for (int i = 0; i < g->node_count; i++) {
-        if (node_layer(m, i) >= 0) {
-            if (holds && last_cut >= from) { // a layer behind a cut: the block ends there
-                for (int j = from; j <= last_cut; j++) block_of[j] = k->blocks;
-                k->end[k->blocks++] = last_cut;
-                from = last_cut + 1;
-            }
-            holds = true;
-        }
-        if (cut[i] && holds) last_cut = i;
-    }
-    for (int j = from; j < g->node_count; j++) block_of[j] = k->blocks;
-    k->end[k->blocks++] = g->node_count - 1;
-    free(cut);
+static double number(const rebuild *k, const char *arg) {
+    return value_of(k, arg)->number;
 }
 
 // ---- soft codes ----------------------------------------------------------------------------------
@@ -168,10 +123,21 @@ static void soften(soft_layer *s, bool hard) {
     }
 }
 
-// One step of Adam; b 0: without the regulariser.
-static void update(soft_layer *s, int64_t step_no, float b, double rate, double weight) {
+// ---- a step of the optimiser -----------------------------------------------------------------------
+
+// Adam of `n` values of x whose gradients are g.
+static void adam(float *x, const float *g, float *m1, float *m2, size_t n, int64_t step_no, double rate) {
     double c1 = 1 - pow(0.9, (double)step_no), c2 = sqrt(1 - pow(0.999, (double)step_no));
     float step = (float)(rate * c2 / c1);
+    for (size_t i = 0; i < n; i++) {
+        m1[i] = 0.9f * m1[i] + 0.1f * g[i];
+        m2[i] = 0.999f * m2[i] + 0.001f * g[i] * g[i];
+        x[i] -= step * m1[i] / (sqrtf(m2[i]) + 1e-12f);
+    }
+}
+
+// Gradients on the weights to those on the variables, in place; b 0: without the regulariser.
+static void through_codes(soft_layer *s, float b, double weight) {
     for (size_t i = 0; i < s->n; i++) {
         float sigma = 1 / (1 + expf(-s->v[i])), h = (ZETA - GAMMA) * sigma + GAMMA, slope = 0;
         if (h > 0 && h < 1) slope = (ZETA - GAMMA) * sigma * (1 - sigma);
@@ -180,18 +146,53 @@ static void update(soft_layer *s, int64_t step_no, float b, double rate, double 
             float u = 2 * h - 1;
             gradient -= (float)weight * b * 2 * copysignf(powf(fabsf(u), b - 1), u) * slope;
         }
-        s->m1[i] = 0.9f * s->m1[i] + 0.1f * gradient;
-        s->m2[i] = 0.999f * s->m2[i] + 0.001f * gradient * gradient;
-        s->v[i] -= step * s->m1[i] / (sqrtf(s->m2[i]) + 1e-12f);
+        s->grad[i] = gradient;
     }
+}
+
+// CBQ: v = start + left right; left is drawn, right begins as zero, so that nothing moves at first.
+static void begin_factors(rebuild *k, soft_layer *l) {
+    size_t left = (size_t)(l->rows * l->rank), right = (size_t)(l->rank * l->cols);
+    for (size_t i = 0; i < left; i++) l->left[i] = (float)(num_rng_normal(&k->rng) / sqrt((double)l->rank));
+    if (right) memset(l->right, 0, right * sizeof *l->right);
+    if (l->rank) memset(l->moments, 0, 2 * (left + right) * sizeof *l->moments);
+}
+
+// out [n x m] = a b, where a is [n x r] (or its transpose is given) and b [r x m] (likewise).
+static void multiply(int64_t n, int64_t m, int64_t r, const float *a, bool a_turned, const float *b, bool b_turned,
+                     float *out) {
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j < m; j++) {
+            float sum = 0;
+            for (int64_t q = 0; q < r; q++)
+                sum += a[a_turned ? q * n + i : i * r + q] * b[b_turned ? j * r + q : q * m + j];
+            out[i * m + j] = sum;
+        }
+}
+
+static void update(rebuild *k, soft_layer *s, int64_t step_no, float b) {
+    double rate = number(k, "rate");
+    through_codes(s, b, number(k, "weight"));
+    if (!s->rank) {
+        adam(s->v, s->grad, s->m1, s->m2, s->n, step_no, rate);
+        return;
+    }
+    size_t left = (size_t)(s->rows * s->rank), right = (size_t)(s->rank * s->cols);
+    // m1 and m2 are free here: they take the factors' gradients and then their product.
+    multiply(s->rows, s->rank, s->cols, s->grad, false, s->right, true, s->m1);
+    multiply(s->rank, s->cols, s->rows, s->left, true, s->grad, false, s->m2);
+    adam(s->left, s->m1, s->moments, s->moments + left + right, left, step_no, rate);
+    adam(s->right, s->m2, s->moments + left, s->moments + 2 * left + right, right, step_no, rate);
+    multiply(s->rows, s->cols, s->rank, s->left, false, s->right, false, s->m1);
+    for (size_t i = 0; i < s->n; i++) s->v[i] = s->start[i] + s->m1[i];
 }
 
 // ---- which layers --------------------------------------------------------------------------------
 
 static const char *why_not(const rebuild *k, int index) {
-    const model_layer *l = &k->r->m->layers[index];
-    const result_layer *own = &k->r->layers[index];
-    const model_graph *g = k->r->m->graph;
+    const model_layer *l = &k->b.r->m->layers[index];
+    const result_layer *own = &k->b.r->layers[index];
+    const model_graph *g = k->b.r->m->graph;
     int users = 0;
     for (int i = 0; i < g->node_count; i++)
         for (int p = 0; p < g->nodes[i].param_count; p++) users += g->nodes[i].param[p] == l->weight;
@@ -205,13 +206,18 @@ static const char *why_not(const rebuild *k, int index) {
 }
 
 static bool open_layer(rebuild *k, int index, int block, base_err *err) {
-    const model *m = k->r->m;
+    const model *m = k->b.r->m;
     const model_layer *l = &m->layers[index];
-    const term *t = k->r->layers[index].terms[0];
+    const term *t = k->b.r->layers[index].terms[0];
     soft_layer *s = &k->layers[k->count++];
-    *s = (soft_layer){.layer = index, .param = l->weight, .block = block, .n = (size_t)(l->out * l->in)};
+    *s = (soft_layer){.layer = index,
+                      .param = l->weight,
+                      .block = block,
+                      .rows = l->out,
+                      .cols = l->in,
+                      .n = (size_t)(l->out * l->in)};
     s->top = (float)((1 << t->attr[UNIFORM_BITS]) - 1);
-    float *room = base_big_alloc(s->n, 9 * sizeof *room, "learning a block", err);
+    float *room = base_big_alloc(s->n, 10 * sizeof *room, "learning a block", err);
     s->former = room ? base_big_alloc(s->n, sizeof *s->former, "learning a block", err) : NULL;
     s->scale = room;
     if (!s->former) return false;
@@ -222,24 +228,31 @@ static bool open_layer(rebuild *k, int index, int block, base_err *err) {
     s->m2 = room + 5 * s->n;
     s->soft = room + 6 * s->n;
     s->grad = room + 7 * s->n;
-    s->before = room + 8 * s->n;
+    s->former_v = room + 8 * s->n;
+    s->start = room + 9 * s->n;
+    int64_t least = l->out < l->in ? l->out : l->in, rank = (int64_t)number(k, "rank");
+    s->rank = rank < least ? rank : least;
+    if (s->rank) {
+        size_t left = (size_t)(l->out * s->rank), right = (size_t)(s->rank * l->in);
+        s->left = base_big_alloc(left + right, 3 * sizeof *s->left, "factors of a layer's rounding", err);
+        if (!s->left) return false;
+        s->right = s->left + left;
+        s->moments = s->right + right;
+    }
     if (!read_grid(s, t, err)) return false;
     begin(s, m->weights[l->weight]);
     return true;
 }
 
 static bool open_layers(rebuild *k, base_err *err) {
-    const model *m = k->r->m;
-    int *block_of = base_calloc((size_t)m->graph->node_count + 1, sizeof *block_of);
-    find_blocks(k, block_of);
+    const model *m = k->b.r->m;
     k->layers = base_calloc((size_t)m->layer_count + 1, sizeof *k->layers);
     bool ok = true;
     for (int i = 0; ok && i < m->layer_count; i++) {
-        const char *why = k->r->layers[i].term_count ? why_not(k, i) : NULL;
-        if (why) base_log(k->job, BASE_INFO, "%s: stays as it is (%s)", m->layers[i].name, why);
-        if (!why && k->r->layers[i].term_count) ok = open_layer(k, i, block_of[m->layers[i].node], err);
+        const char *why = k->b.r->layers[i].term_count ? why_not(k, i) : NULL;
+        if (why) base_log(k->b.job, BASE_INFO, "%s: stays as it is (%s)", m->layers[i].name, why);
+        if (!why && k->b.r->layers[i].term_count) ok = open_layer(k, i, k->b.block_of[m->layers[i].node], err);
     }
-    free(block_of);
     return ok && (k->count || base_fail(err, "no layer has a single term of integer codes, as quantize{} gives"));
 }
 
@@ -247,185 +260,110 @@ static void close_layers(rebuild *k) {
     for (int i = 0; i < k->count; i++) {
         base_big_free(k->layers[i].scale);
         base_big_free(k->layers[i].former);
+        base_big_free(k->layers[i].left);
     }
     free(k->layers);
-    free(k->end);
-    free(k->w);
 }
 
 // ---- one window of blocks ------------------------------------------------------------------------
 
-// The network up to a node, its output what that node makes: the engine looks at no more of a graph than this.
-typedef struct stump {
-    model_graph g;
-    model m;
-    engine_apart *own, *now; // with the original weights, and with today's
-    data_batch batch;        // the last one without its labels, which are of the whole network's outputs
-} stump;
-
-static bool stump_open(const rebuild *k, int from, int to, stump *s, base_err *err) {
-    const model *m = k->r->m;
-    *s = (stump){.g = *m->graph, .m = *m};
-    s->g.node_count = k->end[to] + 1;
-    s->g.output = m->graph->nodes[k->end[to]].out[0];
-    s->m.graph = &s->g;
-    bool *want = base_calloc((size_t)m->graph->param_count + 1, sizeof *want);
-    s->own = engine_apart_open(&s->m, want, err);
-    for (int i = 0; i < k->count; i++)
-        if (k->layers[i].block >= from && k->layers[i].block <= to) want[k->layers[i].param] = true;
-    s->now = s->own ? engine_apart_open(&s->m, want, err) : NULL;
-    free(want);
-    return s->now != NULL;
+static bool in_window(const soft_layer *l, const block_window *w) {
+    return l->block >= w->from && l->block <= w->to;
 }
 
-static void stump_close(stump *s) {
-    engine_apart_close(s->own);
-    engine_apart_close(s->now);
-}
-
-// Squared error over a few samples, over that of the original outputs' squares if `square`; dout, where not NULL, gets
-// 2 (now - own) times `over`, 0 where a sequence is padded.
-static bool part_error(const rebuild *k, stump *s, const data_batch *batch, float *dout, double over, double *error,
-                       double *square, base_err *err) {
-    s->batch = *batch;
-    s->batch.labels = NULL;
-    const float *own = engine_apart_forward(s->own, k->r->m->weights, &s->batch, k->job, err);
-    const float *now = own ? engine_apart_forward(s->now, k->w, &s->batch, k->job, err) : NULL;
-    if (!now) return false;
-    const model_shape *shape = &s->g.shapes[s->g.output];
-    int64_t tokens = batch->kind == DATA_TOKENS ? batch->length : 1, width = 1;
-    for (int d = batch->kind == DATA_TOKENS ? 2 : 1; d < shape->ndim; d++) width *= shape->dim[d];
-    for (int64_t i = 0; i < batch->count * tokens; i++) {
-        bool padded = batch->lengths && i % tokens >= batch->lengths[i / tokens];
-        for (int64_t c = i * width; c < (i + 1) * width; c++) {
-            double d = padded ? 0 : (double)now[c] - (double)own[c];
-            *error += d * d;
-            if (square && !padded) *square += (double)own[c] * (double)own[c];
-            if (dout) dout[c] = (float)(2 * over * d);
+// Of a few samples, added up in their order.
+static void add_gradients(void *context, const engine_apart *a, int64_t samples) {
+    rebuild *k = ((rebuild **)context)[0];
+    const block_window *w = ((block_window **)context)[1];
+    for (int i = 0; i < k->count; i++) {
+        soft_layer *l = &k->layers[i];
+        for (int64_t j = 0; in_window(l, w) && j < samples; j++) {
+            const float *g = engine_apart_gradient(a, j, l->param);
+            for (size_t c = 0; c < l->n; c++) l->grad[c] += g[c];
         }
     }
-    return true;
 }
 
-// Relative error of the window's output on all samples.
-static bool window_error(rebuild *k, stump *s, double *relative, base_err *err) {
-    data_batch batch = {0};
-    double error = 0, square = 0;
-    bool ok = true;
-    for (int64_t i = 0; ok && i < k->calib->count; i += ENGINE_APART) {
-        int64_t n = k->calib->count - i < ENGINE_APART ? k->calib->count - i : ENGINE_APART;
-        ok = base_go_on(k->job, err) && data_fetch(k->calib, i, n, &batch, err) &&
-             part_error(k, s, &batch, NULL, 0, &error, &square, err);
-    }
-    data_batch_free(&batch);
-    *relative = square > 0 ? error / square : error;
-    return ok;
-}
-
-// Gradients of one batch of neighbouring samples from a random place, added up in the order of the samples. The error
-// is the sum over a sample's values and the mean over samples, as the authors have it.
-static bool batch_gradients(rebuild *k, stump *s, int from, int to, data_batch *batch, float **dout, size_t *room,
-                            base_err *err) {
-    int64_t all = k->calib->count, size = (int64_t)number(k, "batch");
+// Gradients of one batch of neighbouring samples from a random place.
+static bool batch_gradients(rebuild *k, block_window *w, base_err *err) {
+    int64_t all = k->b.calib->count, size = (int64_t)number(k, "batch");
     if (size > all) size = all;
     int64_t at = (int64_t)(num_rng_unit(&k->rng) * (double)(all - size + 1));
     for (int i = 0; i < k->count; i++)
-        if (k->layers[i].block >= from && k->layers[i].block <= to)
-            memset(k->layers[i].grad, 0, k->layers[i].n * sizeof(float));
-    for (int64_t b = 0; b < size; b += ENGINE_APART) {
-        int64_t n = size - b < ENGINE_APART ? size - b : ENGINE_APART;
-        double error = 0;
-        if (!base_go_on(k->job, err) || !data_fetch(k->calib, at + b, n, batch, err)) return false;
-        int64_t tokens = batch->kind == DATA_TOKENS ? batch->length : 1, width = 1;
-        const model_shape *shape = &s->g.shapes[s->g.output];
-        for (int d = batch->kind == DATA_TOKENS ? 2 : 1; d < shape->ndim; d++) width *= shape->dim[d];
-        size_t need = (size_t)(n * tokens * width);
-        if (need > *room) {
-            base_big_free(*dout);
-            *dout = base_big_alloc(need, sizeof **dout, "gradients of a block", err);
-            *room = *dout ? need : 0;
-            if (!*dout) return false;
-        }
-        if (!part_error(k, s, batch, *dout, 1.0 / (double)(size * tokens), &error, NULL, err) ||
-            !engine_apart_backward(s->now, *dout, k->job, err))
-            return false;
-        for (int i = 0; i < k->count; i++) {
-            soft_layer *l = &k->layers[i];
-            for (int64_t j = 0; l->block >= from && l->block <= to && j < n; j++) {
-                const float *g = engine_apart_gradient(s->now, j, l->param);
-                for (size_t c = 0; c < l->n; c++) l->grad[c] += g[c];
-            }
-        }
-    }
-    return true;
+        if (in_window(&k->layers[i], w)) memset(k->layers[i].grad, 0, k->layers[i].n * sizeof(float));
+    return block_window_gradients(w, at, size, add_gradients, (void *[]){k, w}, NULL, err);
 }
 
-static bool learn_window(rebuild *k, stump *s, int from, int to, base_err *err) {
+static bool learn_window(rebuild *k, block_window *w, base_err *err) {
     int64_t steps = (int64_t)number(k, "iterations"), first = steps / 5;
-    data_batch batch = {0};
-    float *dout = NULL;
-    size_t room = 0;
     bool ok = true;
     for (int64_t it = 0; ok && it < steps; it++) {
         double progress = (double)(it - first) / (double)(steps - first);
         float b = it < first ? 0 : (float)(2 + 18 * (1 - progress));
         for (int i = 0; i < k->count; i++)
-            if (k->layers[i].block >= from && k->layers[i].block <= to) soften(&k->layers[i], false);
-        ok = batch_gradients(k, s, from, to, &batch, &dout, &room, err);
+            if (in_window(&k->layers[i], w)) soften(&k->layers[i], false);
+        ok = batch_gradients(k, w, err);
         for (int i = 0; ok && i < k->count; i++)
-            if (k->layers[i].block >= from && k->layers[i].block <= to)
-                update(&k->layers[i], it + 1, b, number(k, "rate"), number(k, "weight"));
+            if (in_window(&k->layers[i], w)) update(k, &k->layers[i], it + 1, b);
     }
-    data_batch_free(&batch);
-    base_big_free(dout);
     return ok;
 }
 
 // The layers of a window from here on with the weights of `soft`.
-static void begin_window(rebuild *k, int from, int to) {
+static void begin_window(rebuild *k, const block_window *w) {
     for (int i = 0; i < k->count; i++) {
         soft_layer *l = &k->layers[i];
-        if (l->block < from || l->block > to) continue;
-        memcpy(l->before, l->v, l->n * sizeof *l->v);
+        if (!in_window(l, w)) continue;
+        memcpy(l->former_v, l->v, l->n * sizeof *l->v);
         memset(l->m1, 0, l->n * sizeof *l->m1);
         memset(l->m2, 0, l->n * sizeof *l->m2);
         // What an earlier window has decided can still move.
         for (size_t c = 0; l->learned && c < l->n; c++) l->v[c] = fmaxf(-1.5f, fminf(1.5f, l->v[c]));
-        k->w[l->param] = l->soft;
+        memcpy(l->start, l->v, l->n * sizeof *l->v);
+        begin_factors(k, l);
+        k->b.w[l->param] = l->soft;
     }
 }
 
-static void harden(rebuild *k, int from, int to) {
-    for (int i = 0; i < k->count; i++)
-        if (k->layers[i].block >= from && k->layers[i].block <= to) soften(&k->layers[i], true);
-}
-
-static void end_window(rebuild *k, int from, int to, bool better) {
+static void end_window(rebuild *k, const block_window *w, bool better) {
     for (int i = 0; i < k->count; i++) {
         soft_layer *l = &k->layers[i];
-        if (l->block < from || l->block > to) continue;
+        if (!in_window(l, w)) continue;
         if (better) l->learned = true;
-        if (!better) memcpy(l->v, l->before, l->n * sizeof *l->v);
+        if (!better) memcpy(l->v, l->former_v, l->n * sizeof *l->v);
         soften(l, true);
-        if (!l->learned) k->w[l->param] = k->r->weights[l->param];
+        if (!l->learned) k->b.w[l->param] = k->b.r->weights[l->param];
     }
+}
+
+static enum block_loss loss_of(const rebuild *k) {
+    static const char *const names[] = {"fisher", "bare", "plain", "kl"};
+    int i = 0;
+    while (strcmp(names[i], value_of(k, "loss")->text)) i++;
+    return (enum block_loss)i;
 }
 
 static bool visit_window(rebuild *k, int from, int to, int *changed, base_err *err) {
-    stump s;
+    block_window w;
     double before = 0, after = 0;
-    bool ok = stump_open(k, from, to, &s, err) && window_error(k, &s, &before, err);
-    if (ok) begin_window(k, from, to);
-    ok = ok && learn_window(k, &s, from, to, err);
-    if (ok) harden(k, from, to);
-    ok = ok && window_error(k, &s, &after, err);
-    stump_close(&s);
-    if (!ok) return false;
+    bool *wanted = base_calloc((size_t)k->b.r->m->weight_count + 1, sizeof *wanted);
+    for (int i = 0; i < k->count; i++)
+        if (k->layers[i].block >= from && k->layers[i].block <= to) wanted[k->layers[i].param] = true;
+    bool ok = block_window_open(&w, &k->b, from, to, loss_of(k), (int64_t)number(k, "batch"), wanted, err) &&
+              block_window_error(&w, &before, err);
+    free(wanted);
+    if (ok) begin_window(k, &w);
+    ok = ok && learn_window(k, &w, err);
+    for (int i = 0; ok && i < k->count; i++)
+        if (in_window(&k->layers[i], &w)) soften(&k->layers[i], true);
+    ok = ok && block_window_error(&w, &after, err);
     bool better = after < before;
-    end_window(k, from, to, better);
+    if (ok) end_window(k, &w, better);
+    block_window_close(&w);
+    if (!ok) return false;
     *changed += better;
-    base_log(k->job, BASE_INFO, "block %d%s to %s: error of its output %.5f -> %.5f%s", from + 1,
-             to > from ? " and those after it" : "", k->r->m->graph->nodes[k->end[to]].name, before, after,
+    base_log(k->b.job, BASE_INFO, "block %d%s to %s: error of its output %.5f -> %.5f%s", from + 1,
+             to > from ? " and those after it" : "", k->b.r->m->graph->nodes[k->b.end[to]].name, before, after,
              better ? "" : ", former codes stay");
     return true;
 }
@@ -434,7 +372,7 @@ static bool visit_window(rebuild *k, int from, int to, int *changed, base_err *e
 
 // The codes that k->w stands for, into the result.
 static bool keep_layer(rebuild *k, soft_layer *l, base_err *err) {
-    result_layer *own = &k->r->layers[l->layer];
+    result_layer *own = &k->b.r->layers[l->layer];
     if (!l->learned) return true;
     term *t = term_copy(own->terms[0], err);
     float *w = t ? base_big_alloc(l->n, sizeof *w, "a decoded weight", err) : NULL;
@@ -453,7 +391,7 @@ static bool keep_layer(rebuild *k, soft_layer *l, base_err *err) {
     own->terms[0] = t;
     base_big_free(own->decoded);
     own->decoded = w;
-    k->r->weights[l->param] = w;
+    k->b.r->weights[l->param] = w;
     return true;
 }
 
@@ -466,22 +404,17 @@ static bool holds_layer(const rebuild *k, int from, int to) {
 bool compress_reconstruct(compress_result *r, const data_view *calib, const base_value *values, int *changed,
                           base_job *job, base_err *err) {
     *changed = 0;
-    if (!r->m->graph) return base_fail(err, "%s has no graph to compute activations", r->m->name);
-    if (!calib || calib->count < 1)
-        return base_fail(err, "it needs calibration data, and the part given has no samples");
-    if (r->whole) return base_fail(err, "the network is cut; codes are learned before cut(net, ...)");
-    rebuild k = {.r = r, .calib = calib, .value = values, .job = job};
+    rebuild k = {.value = values};
     k.rng = num_rng_seed((uint64_t)number(&k, "seed"), 77);
-    k.w = base_calloc((size_t)r->m->weight_count + 1, sizeof *k.w);
-    for (int p = 0; p < r->m->weight_count; p++) k.w[p] = r->weights[p];
-    bool ok = open_layers(&k, err);
-    int window = (int)number(&k, "window"), last = k.blocks > window ? k.blocks - window : 0;
+    bool ok = blockwise_open(&k.b, r, calib, job, err) && open_layers(&k, err);
+    int window = (int)number(&k, "window"), last = k.b.blocks > window ? k.b.blocks - window : 0;
     for (int b = 0; ok && b <= last; b++) {
-        int to = b + window - 1 < k.blocks ? b + window - 1 : k.blocks - 1;
+        int to = b + window - 1 < k.b.blocks ? b + window - 1 : k.b.blocks - 1;
         if (holds_layer(&k, b, to)) ok = visit_window(&k, b, to, changed, err);
         base_progress(job, "blocks", b + 1, last + 1, NAN);
     }
     for (int i = 0; ok && i < k.count; i++) ok = keep_layer(&k, &k.layers[i], err);
     close_layers(&k);
+    blockwise_close(&k.b);
     return ok;
 }

@@ -41,6 +41,7 @@ struct backward {
     double loss[BLOCKS];
     int current; // stretch
     int first; // the first node with a parameter whose gradient is wanted: nothing is asked of those before it; -1: all
+    bool stops; // node `first` itself is not walked back: the gradient of what it makes is what is wanted
 };
 
 static size_t align_floats(size_t n) {
@@ -340,7 +341,7 @@ static bool backward_block(void *context, int64_t block, int worker, base_err *e
     backward *b = context;
     const back_stretch *s = &b->stretch[b->current];
     if (s->whole) block = -1;
-    for (int i = s->to - 1; i >= s->from && i >= b->first; i--) {
+    for (int i = s->to - 1; i >= s->from && i >= b->first + b->stops; i--) {
         clear_grads(b, i, block);
         backward_node(b, i, block, worker);
     }
@@ -436,8 +437,9 @@ bool engine_backward(const model *m, engine_weights w, const data_batch *batch, 
 
 struct engine_apart {
     const model *m;
-    backward *b;    // for batches as the last one; NULL: none yet
-    float **wanted; // [param_count] not NULL: wanted (they point nowhere of use)
+    backward *b;      // for batches as the last one; NULL: none yet
+    float **wanted;   // [param_count] not NULL: wanted (they point nowhere of use)
+    int value, maker; // the value whose gradient is wanted instead, and the node that makes it; -1: none
     const float *dout;
     size_t sample_out; // floats of one sample's output
 };
@@ -446,10 +448,24 @@ engine_apart *engine_apart_open(const model *m, const bool *wanted, base_err *er
     if (!exec_check_model(m, err)) return NULL;
     engine_apart *a = base_alloc(sizeof *a);
     a->m = m;
+    a->value = a->maker = -1;
     a->wanted = base_calloc((size_t)m->graph->param_count + 1, sizeof *a->wanted);
     static float mark;
-    for (int p = 0; p < m->graph->param_count; p++) a->wanted[p] = wanted[p] ? &mark : NULL;
+    for (int p = 0; p < m->graph->param_count; p++) a->wanted[p] = wanted && wanted[p] ? &mark : NULL;
     return a;
+}
+
+engine_apart *engine_apart_open_value(const model *m, int value, base_err *err) {
+    engine_apart *a = engine_apart_open(m, NULL, err);
+    if (!a) return NULL;
+    a->value = value;
+    for (int i = 0; i < m->graph->node_count; i++)
+        for (int k = 0; k < m->graph->nodes[i].out_count; k++)
+            if (m->graph->nodes[i].out[k] == value) a->maker = i;
+    if (a->maker >= 0) return a;
+    engine_apart_close(a);
+    base_fail(err, "value %d is not made by any node of the network", value);
+    return NULL;
 }
 
 void engine_apart_close(engine_apart *a) {
@@ -475,7 +491,8 @@ const float *engine_apart_forward(engine_apart *a, engine_weights w, const data_
     b->batch = batch;
     b->mutable_w = NULL;
     b->result = a->wanted;
-    b->first = first_wanted(b);
+    b->first = a->maker >= 0 ? a->maker : first_wanted(b);
+    b->stops = a->maker >= 0;
     size_t count = (size_t)model_shape_count(&b->whole[g->output]);
     a->sample_out = count / (size_t)batch->count;
     if (!run_stretches(b, true, job, err)) return NULL;
@@ -500,4 +517,9 @@ bool engine_apart_backward(engine_apart *a, const float *dout, base_job *job, ba
 
 const float *engine_apart_gradient(const engine_apart *a, int64_t sample, int param) {
     return a->b->params + a->b->param_floats * (size_t)sample + a->b->param_at[param];
+}
+
+const float *engine_apart_value_gradient(const engine_apart *a, int64_t sample) {
+    BASE_CHECK(a->maker >= 0);
+    return grad_of(a->b, a->value, sample);
 }

@@ -58,6 +58,10 @@ const float *engine_apart_forward(engine_apart *a, engine_weights w, const data_
 bool engine_apart_backward(engine_apart *a, const float *dout, base_job *job, base_err *err) BASE_MUST_USE;
 // [parameter count] of a wanted parameter for sample 0 .. of the batch, valid until the next backward.
 const float *engine_apart_gradient(const engine_apart *a, int64_t sample, int param);
+// Instead of parameters' gradients the one with respect to a value that a node makes: of sample 0 .. of the batch, as
+// many floats as the value has of a sample. Nodes up to its maker are not walked back.
+engine_apart *engine_apart_open_value(const model *m, int value, base_err *err) BASE_MUST_USE;
+const float *engine_apart_value_gradient(const engine_apart *a, int64_t sample);
 
 // ---- what was computed before --------------------------------------------------------------------
 

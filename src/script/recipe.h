@@ -144,6 +144,8 @@ engine_sample *recipe_new_parts(lua_State *L, const recipe_model *net, const rec
 void recipe_keep_parts(lua_State *L, int figures, int index); // for compare(figures, ...)
 int recipe_correct_bias(lua_State *L);
 int recipe_reconstruct(lua_State *L);
+int recipe_tune_blocks(lua_State *L);
+int recipe_tune_scales(lua_State *L);
 int recipe_cut(lua_State *L);
 // What a value at `index` says: a number of bits, or { bits = , bytes = }; nil: {0}.
 compress_cut recipe_read_cut(lua_State *L, int index, const char *function);

@@ -1,4 +1,4 @@
-// recipe_adjust: correct_bias, reestimate_norms and cut, which follow compress.
+// recipe_adjust: correct_bias, reestimate_norms, reconstruct, tune_blocks, tune_scales and cut, which follow compress.
 #include "script/recipe.h"
 
 #include <string.h>
@@ -36,12 +36,16 @@ int recipe_reestimate_norms(lua_State *L) {
     return adjust(L, "reestimate_norms", "batch norms estimated again", compress_reestimate_norms);
 }
 
-// ---- reconstruct(net, part, options) --------------------------------------------------------------
+// ---- reconstruct, tune_blocks, tune_scales (net, part, options) -----------------------------------
 
-int recipe_reconstruct(lua_State *L) {
-    enum { MOST_ARGS = 8 };
+typedef bool (*learning)(compress_result *r, const data_view *calib, const base_value *values, int *changed,
+                         base_job *job, base_err *err);
+
+static int learn(lua_State *L, const char *function, const char *what, const base_arg *args, size_t count,
+                 learning apply) {
+    enum { MOST_ARGS = 16 };
     static const char *const also[] = {NULL};
-    recipe_work(L, "reconstruct");
+    recipe_work(L, function);
     lua_settop(L, 3);
     recipe_model *net = recipe_check_model(L, 1);
     recipe_view *view = recipe_check_view(L, 2);
@@ -51,26 +55,40 @@ int recipe_reconstruct(lua_State *L) {
     }
     luaL_checktype(L, 3, LUA_TTABLE);
     base_value values[MOST_ARGS] = {0};
-    BASE_CHECK(compress_reconstruct_arg_count <= MOST_ARGS);
-    base_arg_defaults(compress_reconstruct_args, compress_reconstruct_arg_count, values);
-    recipe_read_args(L, 3, "reconstruct", compress_reconstruct_args, compress_reconstruct_arg_count, values, also);
-    if (!net->result) script_error(L, "reconstruct: the model is as it was opened; compress(net, ...) comes first");
-    if (!view->v) script_error(L, "reconstruct: there are no samples: %s", view->why);
+    BASE_CHECK(count <= MOST_ARGS);
+    base_arg_defaults(args, count, values);
+    recipe_read_args(L, 3, function, args, count, values, also);
+    if (!net->result) script_error(L, "%s: the model is as it was opened; compress(net, ...) comes first", function);
+    if (!view->v) script_error(L, "%s: there are no samples: %s", function, view->why);
     recipe_note_use(L, 2, "calibration");
     base_err err = {0};
     int changed = 0;
     base_job *job = recipe_of(L)->job;
-    if (recipe_dry(L)) { // codes are learned in the room they have
+    if (recipe_dry(L)) { // what is learned is stored in the room it has
         recipe_dry_adjust(L, net, view);
         lua_settop(L, 1);
         return 1;
     }
-    bool ok =
-        compress_reconstruct(net->result, view->v, values, &changed, job, &err) || base_wrap(&err, "reconstruct: ");
-    if (ok) base_log(job, BASE_INFO, "reconstruct: %d blocks better on %s", changed, view->v->label);
+    bool ok = apply(net->result, view->v, values, &changed, job, &err) || base_wrap(&err, "%s: ", function);
+    if (ok) base_log(job, BASE_INFO, "%s: %d %s better on %s", function, changed, what, view->v->label);
     recipe_done(L, ok, &err);
     lua_settop(L, 1);
     return 1;
+}
+
+int recipe_reconstruct(lua_State *L) {
+    return learn(L, "reconstruct", "blocks", compress_reconstruct_args, compress_reconstruct_arg_count,
+                 compress_reconstruct);
+}
+
+int recipe_tune_blocks(lua_State *L) {
+    return learn(L, "tune_blocks", "blocks", compress_tune_blocks_args, compress_tune_blocks_arg_count,
+                 compress_tune_blocks);
+}
+
+int recipe_tune_scales(lua_State *L) {
+    return learn(L, "tune_scales", "layers", compress_tune_scales_args, compress_tune_scales_arg_count,
+                 compress_tune_scales);
 }
 
 // ---- cut(net, less) ------------------------------------------------------------------------------

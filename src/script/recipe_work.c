@@ -378,6 +378,8 @@ const luaL_Reg recipe_work_functions[] = {{"compress", api_compress},
                                           {"compare", recipe_compare},
                                           {"correct_bias", recipe_correct_bias},
                                           {"reconstruct", recipe_reconstruct},
+                                          {"tune_blocks", recipe_tune_blocks},
+                                          {"tune_scales", recipe_tune_scales},
                                           {"reestimate_norms", recipe_reestimate_norms},
                                           {"cut", recipe_cut},
                                           {NULL, NULL}};

@@ -74,6 +74,12 @@ static const struct {
     {"reconstruct", "reconstruct(net, part [, { option = value }])",
      "After compress: integer codes of each block's layers are learned together on the output of the block "
      "(`vise methods reconstruct`). (BRECQ, arXiv 2102.05426; `window`: CBQ, arXiv 2312.07950.)"},
+    {"tune_blocks", "tune_blocks(net, part [, { option = value }])",
+     "After compress: the weights behind the codes, the scales and the zero points of each block's layers are learned "
+     "on the output of the block; what was pruned stays so (`vise methods tune_blocks`). (GQSA, arXiv 2412.17560.)"},
+    {"tune_scales", "tune_scales(net, part [, { option = value }])",
+     "After compress: scales and zero points of all layers are learned on the loss of the whole network, codes stay "
+     "(`vise methods tune_scales`). (GQSA, arXiv 2412.17560.)"},
     {"cut", "cut(net [, bits or { bits = , bytes = }])",
      "After compress: from now on the network is what is left of it. bits: codes of quantize{nested=...} are rounded "
      "again to so many bits (double rounding). bytes: the first blocks of signs steps that so many bytes of arrays "

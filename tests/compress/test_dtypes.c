@@ -261,6 +261,66 @@ static void searches_help(void **state) {
     free(h);
 }
 
+// CBQ's coarse-to-fine outliers, every parting tried by sums of its own.
+static float without_outliers(const float *w, int n) {
+    double x[300], best = -INFINITY;
+    float most = 0;
+    for (int i = 0; i < n; i++) x[i] = fabs((double)w[i]);
+    for (int i = 0; i < n; i++)
+        for (int j = i + 1; j < n; j++)
+            if (x[j] < x[i]) {
+                double t = x[i];
+                x[i] = x[j];
+                x[j] = t;
+            }
+    double q[2];
+    for (int k = 0; k < 2; k++) {
+        double at = (k ? 0.75 : 0.25) * (n - 1);
+        int i = (int)at;
+        q[k] = x[i] + (at - i) * (x[i + 1] - x[i]);
+    }
+    int first = 0;
+    while (first < n && x[first] <= q[1] + 1.5 * (q[1] - q[0])) first++;
+    most = (float)x[n - 1];
+    for (int i = first; i < n; i++) {
+        double mean = 0, spread = 0;
+        for (int j = first; j < i; j++) mean += x[j] / (i - first);
+        for (int j = first; j < i; j++) spread += (x[j] - mean) * (x[j] - mean) / (i - first);
+        double gain = (x[i] - x[i - 1]) * (x[i] - x[i - 1]) - spread;
+        if (gain > best) best = gain, most = (float)x[i - 1];
+    }
+    return most;
+}
+
+static void coarse_to_fine(void **state) {
+    (void)state;
+    for (uint64_t seed = 1; seed <= 40; seed++) {
+        int n = 5 + (int)(seed * 37 % 290);
+        float *w = random_matrix(1, n, seed), most = 0;
+        for (int i = 0; i < n; i++) w[i] *= i % 17 == 3 ? 1 + (float)(seed % 5) * 2 : 1;
+        if (seed % 7 == 0) w[0] = 40;
+        compress_step step = make_step("quantize bits=4 range=cfp granularity=channel scale=f32 sym=0");
+        layer l = open_layer(w, 1, n, NULL);
+        base_err err = {0};
+        if (!step.kind->apply(&step, &l, &err)) fail_msg("%s", err.text);
+        float *out = calloc((size_t)n, sizeof *out), low = 0, high = 0;
+        assert_true(term_decode(l.terms[0], out, &err));
+        float limit = without_outliers(w, n);
+        for (int i = 0; i < n; i++) {
+            low = fminf(low, fmaxf(w[i], -limit));
+            high = fmaxf(high, fminf(w[i], limit));
+        }
+        float scale;
+        memcpy(&scale, l.terms[0]->blob[UNIFORM_SCALES].data, sizeof scale);
+        if (fabsf(scale - (high - low) / 15) > 1e-5f * scale) fail_msg("%g, expected %g", scale, (high - low) / 15);
+        for (int i = 0; i < n; i++) most = fmaxf(most, fabsf(out[i]));
+        assert_true(most <= limit + scale);
+        layer_close(&l);
+        free(out);
+        free(w);
+    }
+}
+
 static void contradictions(void **state) {
     (void)state;
     static const struct {
@@ -486,6 +546,7 @@ int main(void) {
         cmocka_unit_test(split_scales),
         cmocka_unit_test(bytes_are_exact),
         cmocka_unit_test(searches_help),
+        cmocka_unit_test(coarse_to_fine),
         cmocka_unit_test(contradictions),
         cmocka_unit_test(block_errors),
         cmocka_unit_test(odd_blocks),

@@ -7,7 +7,7 @@
 static const int64_t shapes[][2] = {{1, 1}, {3, 7}, {8, 9}, {16, 36}, {40, 24}, {1, 65}, {33, 1}};
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 static const char *const patterns[] = {"rows", "columns", "groups length=4", "blocks height=3 length=5"};
-static const char *const criteria[] = {"magnitude", "l1", "wanda", "taylor", "saliency"};
+static const char *const criteria[] = {"magnitude", "l1", "wanda", "taylor", "saliency", "gqsa"};
 
 typedef struct sample {
     int64_t rows, cols;
@@ -68,6 +68,7 @@ static double unit_score(const sample *s, int criterion, prune_unit u, int64_t i
                    : criterion == 1 ? fabs(w)
                    : criterion == 2 ? w * w * (double)s->h[c * s->cols + c]
                    : criterion == 4 ? w * w / inverse[c]
+                   : criterion == 5 ? w * w / (inverse[c] * inverse[c])
                                     : 0;
         }
     return (criterion == 3 ? (double)s->taylor[index] : sum) / (double)size;

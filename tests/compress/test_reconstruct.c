@@ -15,7 +15,7 @@ static compress_result *compressed(const model *m, const char *text) {
     return r;
 }
 
-enum { MOST_ARGS = 8 };
+enum { MOST_ARGS = 16 };
 static void options(base_value *values, double iterations, double window) {
     base_err err = {0};
     base_arg_defaults(compress_reconstruct_args, compress_reconstruct_arg_count, values);

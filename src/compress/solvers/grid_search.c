@@ -9,6 +9,11 @@
 //   golden      golden section on [0.2, 1.05] for the least weighted sum (w - q)^2, whose weights are the diagonal of H
 //               where it is known: range estimation is locally convex (Hubara et al., AdaQuant, arXiv 2006.10518)
 //   percentile  the extremes are percentiles of the values
+//   cfp         the extremes without outliers, found coarse to fine (Ding et al., CBQ, arXiv 2312.07950, section 3.4
+//   and
+//               algorithm 1): of the sorted |w| those above Q3 + 1.5 (Q3 - Q1) are candidates; they are parted at the
+//               place where (gap between the parts)^2 less the variance of the lower part is largest, and what lies
+//               above is cut to the largest value below
 //   imatrix     for each of 21 factors in 0.7..1.1 and its codes the least-squares scale, sum h w l / sum h l^2; the
 //   one
 //               with the least weighted error (the search of ggml's block formats)
@@ -82,6 +87,39 @@ static bool percentile_extremes(search *s, base_err *err) {
     if (!both && !s->g->split) low = -high;
     if (high > 0) s->high = high; // a percentile of 0 would leave no range at all
     if (low < 0) s->low = low;
+    base_big_free(sorted);
+    return true;
+}
+
+// Where the outliers begin in sorted magnitudes; count: there are none.
+static int64_t first_outlier(const float *sorted, int64_t count) {
+    double q1 = (double)percentile(sorted, count, 25), q3 = (double)percentile(sorted, count, 75);
+    double threshold = q3 + 1.5 * (q3 - q1), sum = 0, square = 0, most = -INFINITY;
+    int64_t first = count, found = count;
+    while (first > 0 && (double)sorted[first - 1] > threshold) first--;
+    for (int64_t i = first; i > 0 && i < count; i++) { // the lower part are the candidates before i
+        double n = (double)(i - first), gap = (double)sorted[i] - (double)sorted[i - 1];
+        double gain = gap * gap - (n > 0 ? square / n - sum / n * (sum / n) : 0);
+        if (gain > most) most = gain, found = i;
+        sum += (double)sorted[i];
+        square += (double)sorted[i] * (double)sorted[i];
+    }
+    return found;
+}
+
+static bool plain_extremes(search *s, base_err *err) {
+    extremes(s);
+    if (!s->count) return true;
+    float *sorted = base_big_alloc((size_t)s->count, sizeof *sorted, "sorted weights", err);
+    if (!sorted) return false;
+    for (int64_t i = 0; i < s->count; i++) sorted[i] = fabsf(s->x[i]);
+    qsort(sorted, (size_t)s->count, sizeof *sorted, rising);
+    int64_t first = first_outlier(sorted, s->count);
+    float most = sorted[first - 1];
+    if (most > 0) { // else nothing but outliers and zeros: there would be no range
+        s->high = fminf(s->high, most);
+        s->low = fmaxf(s->low, -most);
+    }
     base_big_free(sorted);
     return true;
 }
@@ -324,11 +362,13 @@ bool grid_search_fit(const grid_spec *g, const float *x, const float *weight, in
     search s = {.g = g, .x = x, .weight = weight, .count = count, .job = job};
     if (g->search == SEARCH_PERCENTILE) {
         if (!percentile_extremes(&s, err)) return false;
+    } else if (g->search == SEARCH_CFP) {
+        if (!plain_extremes(&s, err)) return false;
     } else {
         extremes(&s);
     }
-    bool searched =
-        g->mse || (g->search != SEARCH_NONE && g->search != SEARCH_PERCENTILE && g->search != SEARCH_LARGEST);
+    bool searched = g->mse || (g->search != SEARCH_NONE && g->search != SEARCH_PERCENTILE && g->search != SEARCH_CFP &&
+                               g->search != SEARCH_LARGEST);
     if (s.low == 0 && s.high == 0) searched = false;
     if (searched && g->form == SCALE_E8M0)
         *p = by_powers(&s, !g->mse && g->search != SEARCH_FAST);

@@ -7,7 +7,7 @@
 #include <string.h>
 
 static const base_arg args[] = {
-    {"criterion", BASE_TEXT, 0, 0, 0, "magnitude", "magnitude|l1|wanda|taylor|saliency|icbs|sparsegpt|obs",
+    {"criterion", BASE_TEXT, 0, 0, 0, "magnitude", "magnitude|l1|wanda|taylor|saliency|gqsa|icbs|sparsegpt|obs",
      "what makes a weight dispensable"},
     {"sparsity", BASE_NUM, 0.5, 0, 1, NULL, NULL, "fraction of the weights that become 0"},
     {"scope", BASE_TEXT, 0, 0, 0, "layer", "layer|global|pq",
@@ -29,7 +29,7 @@ static const base_arg args[] = {
      "sparsegpt with bits: neighbouring inputs that share a scale; 0: the whole row"},
     {"range", BASE_TEXT, 0, 0, 0, "minmax", "minmax|mse", "sparsegpt with bits: range of the grid"},
     {"damp", BASE_NUM, 0.01, 0, 10, NULL, NULL,
-     "sparsegpt, obs, saliency, update: added to the diagonal of H, as a fraction of its mean"},
+     "sparsegpt, obs, saliency, gqsa, update: added to the diagonal of H, as a fraction of its mean"},
     {"block", BASE_INT, 0, 0, 1024, NULL, NULL,
      "sparsegpt: columns ranked together (0: 128); obs: neighbours that go together (0: 1, at most 64); icbs: weights "
      "of a row decided together (0: 64)"},
@@ -51,6 +51,7 @@ static const prune_criterion criteria[] = {
     {"wanda", COMPRESS_NEEDS_GRAM, false, true, prune_by_wanda},
     {"taylor", COMPRESS_NEEDS_GRADIENT, false, false, prune_by_score},
     {"saliency", COMPRESS_NEEDS_GRAM, false, false, prune_by_score},
+    {"gqsa", COMPRESS_NEEDS_GRAM, false, false, prune_by_score},
     {"icbs", COMPRESS_NEEDS_GRAM, false, false, prune_by_icbs},
     {"sparsegpt", COMPRESS_NEEDS_GRAM, true, false, prune_by_sparsegpt},
     {"obs", COMPRESS_NEEDS_GRAM, true, false, prune_by_obs},
@@ -115,11 +116,12 @@ static bool check_owned(const compress_step *s, base_err *err) {
         if (is_given(s, owned[i].arg) && !among(owned[i].choices, compress_text(s, owned[i].of)))
             return base_fail(err, "prune: %s belongs to %s %s, the %s is %s", owned[i].arg, owned[i].of,
                              owned[i].choices, owned[i].of, compress_text(s, owned[i].of));
-    if (is_given(s, "damp") && !updates(s) && strcmp(criterion_of(s)->name, "saliency"))
-        return base_fail(err,
-                         "prune: damp belongs to criterion sparsegpt, obs or saliency and to update, the criterion "
-                         "is %s",
-                         criterion_of(s)->name);
+    if (is_given(s, "damp") && !updates(s) && !among("saliency gqsa", criterion_of(s)->name))
+        return base_fail(
+            err,
+            "prune: damp belongs to criterion sparsegpt, obs, saliency or gqsa and to update, the criterion "
+            "is %s",
+            criterion_of(s)->name);
     return true;
 }
 
@@ -129,10 +131,10 @@ static bool check_pattern(const compress_step *s, base_err *err) {
         if (strcmp(compress_text(s, "format"), "units")) return true;
         return base_fail(err, "prune: format units needs a pattern of rows, columns, groups or blocks");
     }
-    if (!among("magnitude l1 wanda taylor saliency", name))
-        return base_fail(err,
-                         "prune: pattern %s goes with magnitude, l1, wanda, taylor and saliency, the criterion is %s",
-                         pattern, name);
+    if (!among("magnitude l1 wanda taylor saliency gqsa", name))
+        return base_fail(
+            err, "prune: pattern %s goes with magnitude, l1, wanda, taylor, saliency and gqsa, the criterion is %s",
+            pattern, name);
     if (compress_number(s, "m") > 0) return base_fail(err, "prune: pattern %s contradicts a pattern n:m", pattern);
     if (is_global(s))
         return base_fail(err, "prune: scope %s ranks single weights, the pattern is %s", compress_text(s, "scope"),

@@ -4,7 +4,8 @@
 //   magnitude  w^2                 l1     |w| (Li et al., Pruning Filters, arXiv 1608.08710)
 //   wanda      w^2 E[x^2]          taylor sum over samples of (g w)^2 (Molchanov et al., arXiv 1906.10771, eq. 8); for
 //                                         a unit of (sum of g w)^2 (eq. 9)
-//   saliency   w^2 / [H^-1]_cc     the loss of Optimal Brain Surgeon, averaged over groups by GQSA (arXiv 2412.17560)
+//   saliency   w^2 / [H^-1]_cc     the loss of Optimal Brain Surgeon
+//   gqsa       w^2 / [H^-1]_cc^2   GQSA's salience (Zeng et al., arXiv 2412.17560, equation 1), averaged over groups
 #include "compress/solvers/gptq.h"
 #include "compress/steps/prune.h"
 
@@ -55,7 +56,7 @@ static bool score_wanda(const prune_work *p, float *score, base_err *err) {
     return true;
 }
 
-static bool score_saliency(const prune_work *p, float *score, base_err *err) {
+static bool score_inverse(const prune_work *p, int power, float *score, base_err *err) {
     const layer *l = p->l;
     int64_t n = l->cols;
     if (l->diagonal) return score_rows(p, score);
@@ -70,13 +71,21 @@ static bool score_saliency(const prune_work *p, float *score, base_err *err) {
         memset(inverse, 0, (size_t)n * sizeof *inverse);
         for (int64_t r = 0; r < n; r++) // H^-1 = U^T U, its diagonal the sums of squares of U's columns
             for (int64_t c = r; c < n; c++) inverse[c] += (double)u[r * n + c] * (double)u[r * n + c];
-        for (int64_t c = 0; c < n; c++) factor[c] = h[c * n + c] > 0 ? (float)(1 / inverse[c]) : 0;
+        for (int64_t c = 0; c < n; c++) factor[c] = h[c * n + c] > 0 ? (float)pow(inverse[c], -power) : 0;
         score_columns(p, g, factor, score);
     }
     base_big_free(u);
     free(inverse);
     free(factor);
     return ok;
+}
+
+static bool score_saliency(const prune_work *p, float *score, base_err *err) {
+    return score_inverse(p, 1, score, err);
+}
+
+static bool score_gqsa(const prune_work *p, float *score, base_err *err) {
+    return score_inverse(p, 2, score, err);
 }
 
 // A unit's joint figure is given to its weights in equal parts, so that it comes back as their sum.
@@ -109,11 +118,8 @@ bool prune_scores(const prune_work *p, float *score, base_err *err) {
     static const struct {
         const char *name;
         bool (*score)(const prune_work *p, float *score, base_err *err);
-    } scores[] = {{"magnitude", score_magnitude},
-                  {"l1", score_l1},
-                  {"wanda", score_wanda},
-                  {"taylor", score_taylor},
-                  {"saliency", score_saliency}};
+    } scores[] = {{"magnitude", score_magnitude}, {"l1", score_l1},    {"wanda", score_wanda}, {"taylor", score_taylor},
+                  {"saliency", score_saliency},   {"gqsa", score_gqsa}};
     size_t i = 0, count = sizeof scores / sizeof *scores;
     while (i < count && strcmp(scores[i].name, compress_text(p->step, "criterion"))) i++;
     BASE_CHECK(i < count);

@@ -1,6 +1,7 @@
-// Speed of the solvers: gptq and sparsegpt on a 4096 x 4096 layer with its second moment given, as a share of the sgemm
-// speed measured here just before and after, wanda and magnitude as a share of the memory bandwidth, k-means on four
-// million weights. Processor time, so that what others do on the machine does not count. Usage: bench_methods [WORD]
+// Speed of the methods: gptq and sparsegpt on a 4096 x 4096 layer with its second moment given, as a share of the sgemm
+// speed measured here in between; whole prune steps by magnitude and wanda, and rounding, as a share of what a copy of
+// as many bytes takes, measured in turn with them; k-means on four million weights. Every line says what bounds it.
+// Processor time of the first thread, so that what others do on the machine counts less. Usage: bench_methods [WORD]
 // runs the lines whose name holds WORD; VISE_BENCH_SIZE changes 4096.
 #include "compress/layer.h"
 #include "compress/solvers/gptq.h"
@@ -72,18 +73,6 @@ static double gemm_speed(void) {
     return 2.0 * (double)(n * n * n) / (double)best;
 }
 
-static double copy_speed(const bench *b) {
-    double best = 1e9;
-    size_t bytes = (size_t)(b->n * b->n) * sizeof *b->w;
-    for (int i = 0; i < 6; i++) {
-        double start = thread_seconds();
-        memcpy(b->out, b->w, bytes);
-        double t = thread_seconds() - start;
-        if (t < best) best = t;
-    }
-    return 2 * (double)bytes / best;
-}
-
 static bool run_gptq(bench *b, base_err *err) {
     solver_problem p = {.layer = "bench",
                         .r = b->w,
@@ -149,67 +138,49 @@ static void bench_solvers(bench *b, const char *word) {
                 if (t < cpu[threads]) cpu[threads] = t;
                 if (w < wall[threads]) wall[threads] = w;
             }
-        printf("%-24s %7.2f s %9.1f Gop/s %6.1f %% of sgemm (%.1f), n d^2 alone %5.1f %%; two threads %.2fx "
-               "(less work for the first of them: %.2fx)\n",
+        printf("%-18s %7.2f s %7.1f Gop/s; bound by operations: %5.1f %% of sgemm (%.1f), n d^2 alone %5.1f %%; two "
+               "threads: %.2fx less work for the first, %.2fx by the clock\n",
                lines[i].name, cpu[1], lines[i].operations * cube / cpu[1] / 1e9,
                100 * lines[i].operations * cube / cpu[1] / speed, speed / 1e9, 100 * cube / cpu[1] / speed,
-               wall[1] / wall[2], cpu[1] / cpu[2]);
+               cpu[1] / cpu[2], wall[1] / wall[2]);
     }
     num_set_threads(1);
 }
 
-static void bench_prune(bench *b, const char *word) {
-    static const char *const criteria[] = {"magnitude", "wanda"};
-    base_err err = {0};
-    double weights = (double)b->n * (double)b->n;
+// ---- bound by bytes ----------------------------------------------------------------------------------
+
+// A step that has nothing to do but move bytes, and how many a weight it must: read (again, where it can only begin
+// when all were seen) and written.
+typedef struct mover {
+    const char *name;
+    const char *what; // the bytes, for the reader
+    double bytes;     // a weight
+    bool (*run)(bench *b, base_err *err);
+} mover;
+
+// The whole step as a run takes it, on a layer without terms yet: mask, mask as bits, kept weights, the term.
+static bool run_prune(bench *b, const char *criterion, base_err *err) {
     const compress_step_kind *kind = compress_step_find("prune");
-    for (int k = 0; k < 2; k++) {
-        if (word && !strstr(criteria[k], word)) continue;
-        compress_step s = {.kind = kind};
-        base_arg_defaults(kind->args, kind->arg_count, s.value);
-        check(base_arg_set_text("prune", kind->args, kind->arg_count, s.value, "criterion", criteria[k], &err), &err);
-        double best = 1e9, speed = copy_speed(b);
-        for (int i = 0; i < 3; i++) {
-            layer l = {
-                .name = "bench", .rows = b->n, .cols = b->n, .groups = 1, .w = b->w, .h = b->h, .dtype = NUM_F32};
-            double start = thread_seconds();
-            check(kind->apply(&s, &l, &err), &err);
-            double t = thread_seconds() - start;
-            if (t < best) best = t;
-            layer_close(&l);
-        }
-        // Read the weights for the cut (wanda: for the scores), write a byte of mask each; when the mask is whole read
-        // them again, write half of them and a bit each.
-        double bytes = weights * (4 + 1 + 4 + 2 + 0.125);
-        printf("%-24s %7.2f s %9.1f Mw/s  %6.2f GB/s, %.1f %% of a copy (%.1f)\n", criteria[k], best,
-               weights / best / 1e6, bytes / best / 1e9, 100 * bytes / best / speed, speed / 1e9);
-    }
+    compress_step s = {.kind = kind};
+    base_arg_defaults(kind->args, kind->arg_count, s.value);
+    layer l = {.name = "bench", .rows = b->n, .cols = b->n, .groups = 1, .w = b->w, .h = b->h, .dtype = NUM_F32};
+    bool ok = base_arg_set_text("prune", kind->args, kind->arg_count, s.value, "criterion", criterion, err) &&
+              kind->apply(&s, &l, err);
+    layer_close(&l);
+    return ok;
 }
-
-// Choosing alone, with the mask there: the least that must move is the weights twice (once for the cut, once for the
-// mask) and a byte of mask each.
-static void bench_select(bench *b, const char *word) {
-    if (word && !strstr("magnitude select", word)) return;
-    size_t n = (size_t)(b->n * b->n);
-    uint8_t *mask = room(n, 1);
-    double best = 1e9, speed = copy_speed(b);
-    for (int i = 0; i < 4; i++) {
-        memset(mask, 1, n);
-        double start = thread_seconds();
-        prune_select(b->w, (int64_t)n, (int64_t)n / 2, mask);
-        double t = thread_seconds() - start;
-        if (t < best) best = t;
-    }
-    printf("%-24s %7.3f s %9.1f Mw/s  %6.2f GB/s, %.1f %% of a copy (%.1f)\n", "magnitude select", best,
-           (double)n / best / 1e6, 9.0 * (double)n / best / 1e9, 900.0 * (double)n / best / 1e9 / (speed / 1e9),
-           speed / 1e9);
-    base_big_free(mask);
+static bool run_magnitude(bench *b, base_err *err) {
+    return run_prune(b, "magnitude", err);
 }
-
-static void bench_rtn(bench *b, const char *word) {
-    if (word && !strstr("rtn 4 bit", word)) return;
-    base_err err = {0};
-    double best = 1e9;
+static bool run_wanda(bench *b, base_err *err) {
+    return run_prune(b, "wanda", err);
+}
+static bool run_select(bench *b, base_err *err) {
+    (void)err;
+    num_keep_largest(b->w, b->n * b->n, b->n * b->n / 2, &(num_kept){.mask = (uint8_t *)b->codes});
+    return true;
+}
+static bool run_rtn(bench *b, base_err *err) {
     solver_problem p = {.layer = "bench",
                         .r = b->w,
                         .rows = b->n,
@@ -219,13 +190,47 @@ static void bench_rtn(bench *b, const char *word) {
                         .codes = b->codes,
                         .scales = b->scales,
                         .zeros = b->zeros};
-    for (int i = 0; i < 5; i++) {
-        double start = thread_seconds();
-        check(compress_solver_find("rtn")->solve(&p, &err), &err);
-        double t = thread_seconds() - start;
-        if (t < best) best = t;
+    return compress_solver_find("rtn")->solve(&p, err);
+}
+static bool run_copy(bench *b, base_err *err) {
+    (void)err;
+    memcpy(b->out, b->w, (size_t)(b->n * b->n) * sizeof *b->w);
+    return true;
+}
+
+static const mover movers[] = {
+    {"magnitude select", "weights twice, mask", 4 + 4 + 1, run_select},
+    {"magnitude step", "weights twice, mask, bits, half the weights", 4 + 4 + 1 + 0.125 + 2, run_magnitude},
+    {"wanda step", "weights once, mask, bits, half the weights", 4 + 1 + 0.125 + 2, run_wanda},
+    {"rtn 4 bit", "weights once, codes", 4 + sizeof(grid_code), run_rtn}};
+
+static double seconds_of(bench *b, bool (*run)(bench *b, base_err *err), int threads, double best) {
+    base_err err = {0};
+    num_set_threads(threads);
+    double start = thread_seconds();
+    check(run(b, &err), &err);
+    double t = thread_seconds() - start;
+    num_set_threads(1);
+    return t < best ? t : best;
+}
+
+static void bench_movers(bench *b, const char *word) {
+    double weights = (double)b->n * (double)b->n;
+    for (size_t i = 0; i < sizeof movers / sizeof *movers; i++) {
+        const mover *m = &movers[i];
+        if (word && !strstr(m->name, word)) continue;
+        double copy = 1e9, one = 1e9, two = 1e9;
+        for (int k = 0; k < 12; k++) {
+            copy = seconds_of(b, run_copy, 1, copy);
+            one = seconds_of(b, m->run, 1, one);
+            two = seconds_of(b, m->run, 2, two);
+        }
+        double speed = 2 * sizeof(float) * weights / copy, reached = m->bytes * weights / one;
+        printf("%-18s %7.2f ms %7.0f Mw/s a core; bound by bytes (%s: %.4g a weight): %5.1f GB/s, %5.1f %% of a copy "
+               "(%.1f); two threads: %.2fx less work for the first\n",
+               m->name, 1e3 * one, weights / one / 1e6, m->what, m->bytes, reached / 1e9, 100 * reached / speed,
+               speed / 1e9, one / two);
     }
-    printf("%-24s %7.3f s %9.1f Mw/s a core\n", "rtn 4 bit", best, (double)(b->n * b->n) / best / 1e6);
 }
 
 static void bench_kmeans(const bench *b, const char *word) {
@@ -237,8 +242,10 @@ static void bench_kmeans(const bench *b, const char *word) {
     kmeans_options o = {16, true, 100};
     uint16_t *labels = room((size_t)n, sizeof *labels);
     check(kmeans_solve(b->w, NULL, n, &o, centers, labels, &inertia, NULL, &err), &err);
-    printf("%-24s %7.2f s for %lld weights, mean error %.4g\n", "k-means 16 levels", thread_seconds() - start,
-           (long long)n, inertia / (double)n);
+    double t = thread_seconds() - start;
+    printf("%-18s %7.2f s for %lld weights (%.1f Mw/s), target 1 s for four million; bound by sorting them; mean error "
+           "%.4g\n",
+           "k-means 16 levels", t, (long long)n, (double)n / t / 1e6, inertia / (double)n);
     base_big_free(labels);
 }
 
@@ -249,9 +256,7 @@ int main(int argc, char **argv) {
     const char *word = argc > 1 ? argv[1] : NULL;
     open_bench(&b);
     bench_solvers(&b, word);
-    bench_select(&b, word);
-    bench_prune(&b, word);
-    bench_rtn(&b, word);
+    bench_movers(&b, word);
     bench_kmeans(&b, word);
     base_big_free(b.w), base_big_free(b.h), base_big_free(b.out), base_big_free(b.codes), base_big_free(b.scales);
     return 0;

@@ -278,7 +278,7 @@ const compress_method compress_methods[] = {
     {"magnitude", "prune", "drop the smallest weights of each layer",
      "The floor(sparsity count) weights with the least |w| become 0; kept weights are stored with their positions.\n"
      "prune{criterion=\"magnitude\", sparsity=0.5}",
-     "Han et al., NeurIPS 2015 (arXiv 1506.02626)", "no data; three passes, no sorting"},
+     "Han et al., NeurIPS 2015 (arXiv 1506.02626)", "no data; two passes over the weights, no sorting"},
     {"magnitude-global", "prune", "drop the smallest weights of all layers of the rule together",
      "One threshold for all matched layers, from their original weights; layers of small weights lose more.\n"
      "prune{criterion=\"magnitude\", scope=\"global\", sparsity=0.5}",
@@ -290,7 +290,7 @@ const compress_method compress_methods[] = {
      "for\n"
      "all rows and found by bisection. prune{criterion=\"wanda\", sparsity=0.5}",
      "Wanda (Sun, Liu, Bair, Kolter, ICLR 2024, arXiv 2306.11695)",
-     "calibration inputs; three passes over the weights, no solving"},
+     "calibration inputs; one pass over the weights, no solving"},
     {"sparsegpt", "prune", "prune column by column, later columns make up for what goes",
      "In blocks of 128 columns the least w^2 / U_ii^2 of all rows go ((H + damp)^-1 = U^T U; n:m: of each run of m);\n"
      "what is lost moves the columns to come by -w_i / U_ii U[i, i+1:]. With bits the kept weights are rounded in the\n"

@@ -1,16 +1,21 @@
-// bench_numeric: what this machine's products reach - sgemm peak, products and Gram matrices of the shapes networks
-// have, Cholesky, memory bandwidth - at one thread and at all, each beside the peak at the same thread count.
+// bench_numeric: what this machine's products reach - sgemm peak, memory bandwidth, products and Gram matrices of the
+// shapes networks have, Cholesky - at one thread and at all. Each has a roof at the same thread count (Williams,
+// Waterman, Patterson: Roofline, 2009): the peak, or what memory brings where a product has few operations for each
+// byte that it must move; the line names which it is, and how near it comes. One thread is measured in processor time,
+// so that what others do on the machine counts less.
 #include "numeric/numeric.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define LEAST_SECONDS 0.25 // of repetition for each figure; the best repetition counts
 
 typedef struct bench {
     float *a, *b, *c;
-    double peak[2]; // GFLOP/s at one thread, at all
+    double peak[2], bandwidth[2]; // GFLOP/s and GB/s at one thread, at all
     int threads[2];
+    bool alone; // what runs now has one thread
 } bench;
 
 typedef struct shape {
@@ -19,24 +24,30 @@ typedef struct shape {
     int64_t m, n, k;
 } shape;
 
+static double now(const bench *w) {
+    struct timespec t;
+    if (!w->alone || clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t) != 0) return base_now();
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 static double gemm_seconds(const bench *w, const shape *s) {
-    double start = base_now();
+    double start = now(w);
     num_gemm(s->ta, s->tb, s->m, s->n, s->k, 1, w->a, s->ta ? s->m : s->k, w->b, s->tb ? s->k : s->n, 0, w->c, s->n);
-    return base_now() - start;
+    return now(w) - start;
 }
 
 static double gram_seconds(const bench *w, const shape *s) {
     memset(w->c, 0, (size_t)(s->n * s->n) * sizeof *w->c);
-    double start = base_now();
+    double start = now(w);
     num_gram(s->k, s->n, 1, w->a, s->n, w->c, s->n, true);
-    return base_now() - start;
+    return now(w) - start;
 }
 
 static double cholesky_seconds(const bench *w, const shape *s) {
     memcpy(w->c, w->b, (size_t)(s->n * s->n) * sizeof *w->c); // b was made positive definite
-    double start = base_now();
+    double start = now(w);
     BASE_CHECK(num_cholesky(s->n, w->c, s->n));
-    return base_now() - start;
+    return now(w) - start;
 }
 
 static double best_of(double (*run)(const bench *, const shape *), const bench *w, const shape *s) {
@@ -49,17 +60,26 @@ static double best_of(double (*run)(const bench *, const shape *), const bench *
     return best;
 }
 
-// One line: the rate at one thread and at all, each with its share of the peak.
-static void line(const bench *w, const char *what, const shape *s, double flops,
+// Bytes that must move: both factors in, the result out.
+static double bytes_of(const shape *s) {
+    return 4.0 * ((double)s->m * (double)s->k + (double)s->k * (double)s->n + (double)s->m * (double)s->n);
+}
+
+// One line: the rate at one thread and at all, each with its share of the roof.
+static void line(bench *w, const char *what, const shape *s, double flops, double bytes,
                  double (*run)(const bench *, const shape *)) {
     char dims[48];
     num_shape_text(dims, 3, (int64_t[]){s->m, s->n, s->k});
     printf("%-22s %c%c %-18s", what, s->ta ? 'T' : 'N', s->tb ? 'T' : 'N', dims);
     double rate[2];
+    const char *bound[2];
     for (int t = 0; t < 2; t++) {
+        double by_bytes = flops / bytes * w->bandwidth[t], roof = w->peak[t] < by_bytes ? w->peak[t] : by_bytes;
         num_set_threads(w->threads[t]);
+        w->alone = w->threads[t] == 1;
+        bound[t] = roof < w->peak[t] ? "bytes" : "flops";
         rate[t] = flops / best_of(run, w, s) * 1e-9;
-        printf("  %7.1f GFLOP/s %4.0f %%", rate[t], 100 * rate[t] / w->peak[t]);
+        printf("  %7.1f GFLOP/s %4.0f %% of %s", rate[t], 100 * rate[t] / roof, bound[t]);
     }
     printf("  x%.2f\n", rate[1] / rate[0]);
 }
@@ -69,26 +89,26 @@ BASE_CLONES static void triad(float *a, const float *b, const float *c, int64_t 
     for (int64_t i = from; i < to; i++) a[i] = b[i] + 3 * c[i];
 }
 
-static void triad_line(const bench *w, int64_t count) {
+static void triad_line(bench *w, int64_t count) {
     enum { BLOCK = 1 << 16 };
     printf("%-44s", "memory bandwidth, triad");
-    double rate[2];
     for (int t = 0; t < 2; t++) {
         double best = 1e30;
+        w->alone = w->threads[t] == 1;
         for (int i = 0; i < 8; i++) {
-            double start = base_now();
+            double start = now(w);
 #ifdef _OPENMP
 #pragma omp parallel for num_threads(w->threads[t])
 #endif
             for (int64_t j = 0; j < count; j += BLOCK)
                 triad(w->c, w->a, w->b, j, j + BLOCK < count ? j + BLOCK : count);
-            double seconds = base_now() - start;
+            double seconds = now(w) - start;
             if (seconds < best) best = seconds;
         }
-        rate[t] = 12.0 * (double)count / best * 1e-9;
-        printf("  %7.1f GB/s          ", rate[t]);
+        w->bandwidth[t] = 12.0 * (double)count / best * 1e-9;
+        printf("  %7.1f GB/s          ", w->bandwidth[t]);
     }
-    printf("  x%.2f\n", rate[1] / rate[0]);
+    printf("  x%.2f\n", w->bandwidth[1] / w->bandwidth[0]);
 }
 
 static const shape products[] = {
@@ -136,28 +156,33 @@ int main(int argc, char **argv) {
     enum { COUNT = 32 << 20, CHOLESKY = 4096 };
     if (!get_room(&w, COUNT)) return 1;
     printf("OpenBLAS kernel %s, %s\n", num_blas_kernel(), num_blas_version());
+    static const int64_t sides[] = {512, 1024, 2048};
     for (int t = 0; t < 2; t++) {
         num_set_threads(w.threads[t]);
-        w.peak[t] = num_peak_gflops();
-        for (int again = 0; again < 4; again++) {
-            double p = num_peak_gflops();
+        w.alone = w.threads[t] == 1;
+        for (int i = 0; i < 6; i++) {
+            const shape square = {"peak", false, false, sides[i % 3], sides[i % 3], sides[i % 3]};
+            double cube = (double)square.n * (double)square.n * (double)square.n;
+            double p = 2 * cube / best_of(gemm_seconds, &w, &square) * 1e-9;
             if (p > w.peak[t]) w.peak[t] = p;
         }
     }
-    printf("%-44s  %7.1f GFLOP/s 100 %%  %7.1f GFLOP/s 100 %%  x%.2f\n",
-           "sgemm peak (1024x1024x1024), 1 thread and all", w.peak[0], w.peak[1], w.peak[1] / w.peak[0]);
+    printf("%-44s  %7.1f GFLOP/s 100 %%  %7.1f GFLOP/s 100 %%  x%.2f\n", "sgemm peak (squares), 1 thread and all",
+           w.peak[0], w.peak[1], w.peak[1] / w.peak[0]);
+    triad_line(&w, COUNT);
     for (size_t i = 0; i < sizeof products / sizeof *products; i++) {
         const shape *s = &products[i];
-        line(&w, s->what, s, 2.0 * (double)s->m * (double)s->n * (double)s->k, gemm_seconds);
+        line(&w, s->what, s, 2.0 * (double)s->m * (double)s->n * (double)s->k, bytes_of(s), gemm_seconds);
     }
     for (size_t i = 0; i < sizeof grams / sizeof *grams; i++) // the triangle's work: n^2 k
-        line(&w, grams[i].what, &grams[i], (double)grams[i].n * (double)grams[i].n * (double)grams[i].k, gram_seconds);
-    triad_line(&w, COUNT);
+        line(&w, grams[i].what, &grams[i], (double)grams[i].n * (double)grams[i].n * (double)grams[i].k,
+             4.0 * ((double)grams[i].n * (double)grams[i].k + (double)grams[i].n * (double)grams[i].n), gram_seconds);
     memset(w.b, 0, (size_t)CHOLESKY * CHOLESKY * sizeof *w.b);
     num_gram(5000, CHOLESKY, 1.0f / 5000, w.a, CHOLESKY, w.b, CHOLESKY, true);
     for (size_t i = 0; i < CHOLESKY; i++) w.b[i * CHOLESKY + i] += 0.01f;
     const shape factor = {"Cholesky", false, false, CHOLESKY, CHOLESKY, CHOLESKY};
-    line(&w, factor.what, &factor, (double)CHOLESKY * CHOLESKY * CHOLESKY / 3, cholesky_seconds);
+    line(&w, factor.what, &factor, (double)CHOLESKY * CHOLESKY * CHOLESKY / 3, 8.0 * CHOLESKY * CHOLESKY,
+         cholesky_seconds);
     base_big_free(w.a);
     base_big_free(w.b);
     base_big_free(w.c);

@@ -59,6 +59,50 @@ static bool should_go(const float *score, int64_t n, int64_t i, int64_t count) {
     return before < count;
 }
 
+// What the choice writes on its way - the stored positions, the kept values - says the same as the mask, in each form
+// and at any number of threads; wanda's mask is the one that ranking each row by itself gives.
+static void one_walk_writes_all(void **state) {
+    (void)state;
+    static const char *const steps[] = {
+        "prune criterion=wanda sparsity=0.5",     "prune criterion=wanda sparsity=0.93 format=bitmap",
+        "prune criterion=wanda sparsity=0.97",    "prune criterion=wanda sparsity=0.3 format=index",
+        "prune criterion=magnitude sparsity=0.6", "prune criterion=magnitude sparsity=0.95"};
+    static const int64_t wide[][2] = {{150, 520}, {70, 1030}, {3, 5}, {9, 2048}};
+    base_err err = {0};
+    for (size_t s = 0; s < sizeof wide / sizeof *wide; s++)
+        for (size_t k = 0; k < sizeof steps / sizeof *steps; k++) {
+            int64_t rows = wide[s][0], cols = wide[s][1], n = rows * cols, kept = 0;
+            float *w = random_matrix(rows, cols, 8), *h = random_gram(cols, 5),
+                  *score = calloc((size_t)cols, sizeof *score);
+            for (int64_t i = 0; i < n; i += 3) w[i] = roundf(2 * w[i]); // equal ones, and zeros
+            uint8_t *mask = calloc((size_t)n, 1), *first = NULL;
+            for (int threads = 1; threads <= 2; threads++) {
+                num_set_threads(threads);
+                layer l = open_layer(w, rows, cols, h);
+                float *out = apply_steps(&l, steps[k]);
+                assert_true(positions_mask(l.container, mask, &err));
+                assert_memory_equal(mask, l.mask, (size_t)n);
+                for (int64_t i = 0; i < n; i++) assert_true(out[i] == (mask[i] ? w[i] : 0));
+                if (first) assert_memory_equal(mask, first, (size_t)n);
+                free(first), free(out);
+                first = malloc((size_t)n);
+                memcpy(first, mask, (size_t)n);
+                layer_close(&l);
+            }
+            double sparsity = strtod(strstr(steps[k], "sparsity=") + 9, NULL);
+            for (int64_t r = 0; k < 4 && r < rows; r += 1 + rows / 8) {
+                for (int64_t c = 0; c < cols; c++) score[c] = fabsf(w[r * cols + c]) * sqrtf(h[c * cols + c]);
+                for (int64_t c = 0; c < cols; c++)
+                    assert_int_equal(mask[r * cols + c],
+                                     !should_go(score, cols, c, (int64_t)((double)cols * sparsity)));
+            }
+            for (int64_t i = 0; i < n; i++) kept += mask[i];
+            if (k > 3) assert_int_equal(kept, n - (int64_t)floor((double)n * sparsity));
+            free(first), free(mask), free(score), free(w), free(h);
+        }
+    num_set_threads(1);
+}
+
 // More weights than one part of the walk, of a few magnitudes only: which go, and that all others stay as they were,
 // also where a mask was there before.
 static void ties_go_in_order(void **state) {
@@ -306,6 +350,7 @@ static void wrong_arguments(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_sparsity_is_met),
+        cmocka_unit_test(one_walk_writes_all),
         cmocka_unit_test(ties_go_in_order),
         cmocka_unit_test(patterns_hold),
         cmocka_unit_test(updates_lower_the_output_error),

@@ -463,8 +463,8 @@ const compress_step_kind step_prune = {
     .source = "Han et al., Learning both Weights and Connections, NeurIPS 2015 (arXiv 1506.02626); N:M: Mishra et al., "
               "Accelerating Sparse Deep Neural Networks (arXiv 2104.08378); wanda: arXiv 2306.11695; sparsegpt: arXiv "
               "2301.00774; obs: arXiv 2208.11580",
-    .cost = "magnitude: no data; wanda, sparsegpt, obs: calibration inputs; three passes over the weights (selection, "
-            "no sorting)",
+    .cost = "magnitude: no data; wanda, sparsegpt, obs: calibration inputs; one or two passes over the "
+            "weights (selection, no sorting)",
     .args = args,
     .arg_count = sizeof args / sizeof *args,
     .needs = needs,

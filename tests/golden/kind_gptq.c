@@ -268,7 +268,7 @@ void golden_rtn(const golden_file *f) {
     base_err err = {0};
     int64_t rows, cols;
     size_t count;
-    float *w = golden_matrix(f, "W", &rows, &cols, &err);
+    float *w = golden_weights(f, &rows, &cols, &err);
     if (!w) {
         golden_verdict(f, NULL, NAN, NAN, false, err.text);
         return;

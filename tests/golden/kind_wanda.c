@@ -185,7 +185,7 @@ void golden_wanda(const golden_file *f) {
     wanda_case c = {.f = f};
     size_t count = 0;
     bool inputs = golden_array(f, NULL, "X") || golden_array(f, NULL, "X_u8") || golden_array(f, NULL, "H");
-    float *w = golden_matrix(f, "W", &c.rows, &c.cols, &err), *norm = NULL;
+    float *w = golden_weights(f, &c.rows, &c.cols, &err), *norm = NULL;
     if (w && (!inputs || golden_layer_open(&l, f, &err))) norm = read_norms(f, inputs ? &l : NULL, c.cols, &err);
     if (!norm) {
         golden_verdict(f, NULL, NAN, NAN, false, err.text);

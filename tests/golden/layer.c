@@ -109,14 +109,22 @@ static bool read_moment(golden_layer *l, base_err *err) {
     return true;
 }
 
+float *golden_weights(const golden_file *f, int64_t *rows, int64_t *cols, base_err *err) {
+    const num_tensor *t = golden_array(f, NULL, "W");
+    if (t->ndim < 2) {
+        base_fail(err, "the array W has %d dimensions, and at least 2 are expected", t->ndim);
+        return NULL;
+    }
+    float *w = golden_reals(f, NULL, "W", -1, err);
+    *rows = t->dim[0];
+    *cols = 1;
+    for (int i = 1; i < t->ndim; i++) *cols *= t->dim[i];
+    return w;
+}
+
 bool golden_layer_open(golden_layer *l, const golden_file *f, base_err *err) {
-    const num_tensor *w = golden_array(f, NULL, "W");
     *l = (golden_layer){.f = f};
-    if (w->ndim < 2) return base_fail(err, "the array W has %d dimensions, and at least 2 are expected", w->ndim);
-    if (!(l->w = golden_reals(f, NULL, "W", -1, err))) return false;
-    l->rows = w->dim[0];
-    l->cols = 1;
-    for (int i = 1; i < w->ndim; i++) l->cols *= w->dim[i];
+    if (!(l->w = golden_weights(f, &l->rows, &l->cols, err))) return false;
     if (l->cols > 16384) return base_fail(err, "%lld inputs are more than the check can hold", (long long)l->cols);
     l->moment = base_calloc((size_t)(l->cols * l->cols), sizeof *l->moment);
     return read_moment(l, err);

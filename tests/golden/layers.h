@@ -10,6 +10,9 @@ bool golden_scalar_of(const golden_file *f, const char *v, const char *array, do
 
 // ---- layer.c: a layer and its inputs ------------------------------------------------------------------------
 
+// W, its rows flattened. base_big_free.
+float *golden_weights(const golden_file *f, int64_t *rows, int64_t *cols, base_err *err);
+
 typedef struct golden_layer {
     const golden_file *f;
     int64_t rows, cols, n; // n: inputs seen; 0 when the file has only H

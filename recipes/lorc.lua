@@ -1,5 +1,6 @@
--- The other way round than low-rank-then-w4: quantise first, then let a small low-rank term make up for the error.
--- ResNet-20 on CIFAR-10: 91.5 % of 91.5, KL to the original 0.027 at 5.80 bits a weight.
+-- The other way round than low-rank-then-w4: quantise first, then let a small low-rank term make up for the error. On
+-- ResNet-20 / CIFAR-10: 91.5 % of 91.5, KL 0.027 at 5.8 bits (its layers are small; w4-group: 0.058 at 4.3), with
+-- bits = 3: 88.2 %, KL 0.23. stories260K: perplexity 4.23 of 3.69 (w4-group: 4.26).
 recipe{
   name   = "lorc",
   about  = "4-bit weights plus a low-rank term that makes up for their error",

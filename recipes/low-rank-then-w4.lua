@@ -1,6 +1,7 @@
 -- The strongest directions of each layer go into a thin 16-bit branch first; what is left has a smaller range and takes
 -- four bits better. (SVDQuant also smooths the activations first, since it quantises those too.)
 -- ResNet-20 on CIFAR-10: 91.5 % of 91.5, KL to the original 0.022 at 7.32 bits a weight: layers this small have wide factors.
+-- stories260K: perplexity 4.15 of 3.69.
 recipe{
   name   = "low-rank-then-w4",
   about  = "a thin 16-bit low-rank branch, the rest of each layer in 4 bits",

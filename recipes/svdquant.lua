@@ -1,7 +1,7 @@
 -- Smoothing moves the inputs' outliers into the weights, the strongest directions of those go into a thin 16-bit branch,
 -- and what is left takes four bits. How far to smooth is searched with all of it in place, as the authors do.
 -- ResNet-20 / CIFAR-10: 91.5 % of 91.5, KL 0.024 (7.6 bits: its layers are small; 0.019 with alpha = 0.5).
--- stories260K, 64 stories: perplexity 4.08 of 3.69 (7.6 stored: factors of 16 columns weigh much beside 64; 4.12 with
+-- stories260K: perplexity 4.08 of 3.69 (7.6 stored: factors of 16 columns weigh much beside 64; 4.12 with
 -- alpha = 0.5, 4.15 unscaled).
 recipe{
   name   = "svdquant",

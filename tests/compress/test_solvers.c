@@ -1,6 +1,7 @@
 // Solvers of quantize: hqq's real zero points, obq, and coordinate descent after any of them - masks, groups, odd
 // shapes, and that the output error only falls.
 #include "compress/solvers/gptq.h"
+#include "compress/solvers/hqq.h"
 #include "tests/compress/compress_support.h"
 
 static const int64_t shapes[][2] = {{1, 1}, {3, 7}, {8, 9}, {16, 36}, {40, 24}, {1, 65}, {33, 1}};
@@ -143,6 +144,30 @@ static void hqq_stores_real_zeros(void **state) {
     free(r);
 }
 
+// The authors' guards: a range of at most 1e-4 is one constant, a scale is at least 1 / 20000. Weights however large
+// are searched: their mean error starts above any bound.
+static void hqq_guards_small_ranges(void **state) {
+    (void)state;
+    float x[3 * 8];
+    for (int i = 0; i < 8; i++) {
+        x[i] = 0.25f + 1e-5f * (float)i; // range 7e-5
+        x[8 + i] = 2e-4f * (float)i;     // range 1.4e-3, finer than 8 bits of 1 / 20000 tell
+        x[16 + i] = (float)(i * i) * 1e8f;
+    }
+    grid_code codes[24];
+    float scales[3], zeros[3], plain[3];
+    base_err err = {0};
+    hqq_options rounded = {0.7, 10, 0}, searched = {0.7, 10, 20};
+    assert_true(hqq_solve(x, 3, 8, 8, &rounded, codes, scales, plain, NULL, &err));
+    for (int i = 0; i < 8; i++) assert_int_equal(codes[i], 0);
+    assert_true(scales[0] == 1 && plain[0] == -0.25f);
+    assert_true(scales[1] == 1 / 2e4f);
+    assert_int_equal(codes[15], 28); // 1.4e-3 in steps of 1 / 20000
+    assert_true(hqq_solve(x, 3, 8, 2, &rounded, codes, scales, plain, NULL, &err));
+    assert_true(hqq_solve(x, 3, 8, 2, &searched, codes, scales, zeros, NULL, &err));
+    assert_true(zeros[2] != plain[2]);
+}
+
 // The zero that minimises a sparse norm does better on that norm than the ends of the range.
 static void hqq_beats_its_start(void **state) {
     (void)state;
@@ -264,11 +289,11 @@ static void group_order_keeps_groups(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(group_order_keeps_groups),      cmocka_unit_test(descent_only_lowers),
-        cmocka_unit_test(better_solvers_are_better),     cmocka_unit_test(more_bits_are_better),
-        cmocka_unit_test(hqq_stores_real_zeros),         cmocka_unit_test(hqq_beats_its_start),
-        cmocka_unit_test(obq_says_what_is_too_large),    cmocka_unit_test(hqq_refuses_another_grid),
-        cmocka_unit_test(groups_embeddings_dead_inputs),
+        cmocka_unit_test(group_order_keeps_groups),  cmocka_unit_test(descent_only_lowers),
+        cmocka_unit_test(better_solvers_are_better), cmocka_unit_test(more_bits_are_better),
+        cmocka_unit_test(hqq_stores_real_zeros),     cmocka_unit_test(hqq_guards_small_ranges),
+        cmocka_unit_test(hqq_beats_its_start),       cmocka_unit_test(obq_says_what_is_too_large),
+        cmocka_unit_test(hqq_refuses_another_grid),  cmocka_unit_test(groups_embeddings_dead_inputs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

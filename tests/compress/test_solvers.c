@@ -160,12 +160,9 @@ static void hqq_guards_small_ranges(void **state) {
     hqq_options rounded = {0.7, 10, 0}, searched = {0.7, 10, 20};
     assert_true(hqq_solve(x, 3, 8, 8, &rounded, codes, scales, plain, NULL, &err));
     for (int i = 0; i < 8; i++) assert_int_equal(codes[i], 0);
-    assert_true(scales[0] == 1 && plain[0] == -0.25f);
+    assert_true(scales[0] == 1 && zeros[0] == -0.25f);
     assert_true(scales[1] == 1 / 2e4f);
     assert_int_equal(codes[15], 28); // 1.4e-3 in steps of 1 / 20000
-    assert_true(hqq_solve(x, 3, 8, 2, &rounded, codes, scales, plain, NULL, &err));
-    assert_true(hqq_solve(x, 3, 8, 2, &searched, codes, scales, zeros, NULL, &err));
-    assert_true(zeros[2] != plain[2]);
 }
 
 // The zero that minimises a sparse norm does better on that norm than the ends of the range.

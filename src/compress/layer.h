@@ -254,7 +254,8 @@ enum grid_search {
     SEARCH_MEDIAN, // ternary: the median magnitude
     SEARCH_CFP,
     SEARCH_NESTED,
-    SEARCH_LARGEST // ternary: two thirds of the largest magnitude
+    SEARCH_LARGEST, // ternary: two thirds of the largest magnitude
+    SEARCH_NEAR     // 0.9 .. 1.1 of the extremes
 };
 
 typedef struct grid_spec {

@@ -104,6 +104,7 @@ const compress_method compress_methods[] = {
     {"range-search", "quantize", "how the range of a grid is found",
      "absmax, minmax  the extremes\n"
      "mse             shrunk by 1 - i/100, i < 80, least sum |w - q|^2.4 (GPTQ's Quantizer: grid 100, maxshrink 0.8)\n"
+     "near            0.9 .. 1.1 of the extremes in a hundred steps, the same sum (SliM-LLM)\n"
      "fast            the same up to i < 20, ended after five that are no better (llm-compressor)\n"
      "golden          golden section, first for the squared error weighted by the diagonal of H, then each scale for "
      "the\n"
@@ -115,8 +116,9 @@ const compress_method compress_methods[] = {
      "best\n"
      "quantize{bits=3, range=\"imatrix\"}",
      "GPTQ (arXiv 2210.17323); llm-compressor's mse observer; AdaQuant (arXiv 2006.10518); ggml's block searches;\n"
-     "CBQ (arXiv 2312.07950), section 3.4",
-     "no data, but golden and imatrix: calibration inputs; 1, 80, 6 to 20, 22, a sort, 43 passes"},
+     "CBQ (arXiv 2312.07950), section 3.4; SliM-LLM (arXiv 2405.14917)",
+     "no data, but golden and imatrix: calibration inputs; absmax 1, mse 80, near 101, fast 6 to 20, golden 22, "
+     "imatrix 43 passes, percentile a sort"},
     {"residual", "quantize", "quantise, then quantise what was left over, and again",
      "W ~ Q1 + Q2 + ...: each quantize step after the first codes the remainder with its own scales.\n"
      "rule(\".*\", quantize{bits=4}, quantize{bits=2})",
@@ -127,9 +129,9 @@ const compress_method compress_methods[] = {
      "salient a bit more; n by trying each for the least output error of rounding to nearest (the authors: KL of the\n"
      "outputs). With gptq n is halved down to 0 with gptq itself and the best stays, so the output error is never "
      "above\n"
-     "that of equal bits. One bit is the sign with mean |w|. The authors' group quantiser tries 0.9 to 1.1 of the\n"
-     "extremes; range=\"mse\" or \"imatrix\" does it here.\n"
-     "quantize{solver=\"gptq\", bits=3, group=64, sym=false, mix=\"salience\"}",
+     "that of equal bits. One bit is the sign with mean |w|. range=\"near\" is the authors' salience-aware\n"
+     "calibration of each group (salient weights count once, as in their code); range=\"imatrix\" weighs by H.\n"
+     "quantize{solver=\"gptq\", bits=3, group=64, sym=false, range=\"near\", mix=\"salience\"}",
      "SliM-LLM (Huang et al., ICML 2025, arXiv 2405.14917), section 3.2",
      "calibration inputs; groups / 2 output errors and up to log2(groups) times the solver"},
     {"mixllm", "quantize", "bits for outputs, ranked over all layers of the rule",

@@ -364,6 +364,32 @@ static void searches_weigh(void **state) {
     free(h);
 }
 
+// near: of the hundred and one ranges of SliM-LLM's calibration none has a smaller sum |w - q|^2.4.
+static void ranges_near_the_extremes(void **state) {
+    (void)state;
+    enum { C = 48 };
+    float *w = random_matrix(1, C, 89);
+    grid_spec g = {.scheme = UNIFORM_ASYM, .bits = 2, .search = SEARCH_NEAR, .scale = NUM_F32};
+    grid_param p;
+    base_err err = {0};
+    assert_true(grid_fit(&g, w, C, NULL, &p, &err));
+    float low = 0, high = 0;
+    for (int i = 0; i < C; i++) low = fminf(low, w[i]), high = fmaxf(high, w[i]);
+    double found = 0, least = INFINITY;
+    for (int k = 0; k <= 101; k++) {
+        float f = k <= 50 ? 1 + 0.002f * (float)k : 1 - 0.002f * (float)(k - 50),
+              s = k > 100 ? p.scale : f * (high - low) / 3;
+        float z = k > 100 ? p.zero : nearbyintf(-f * low / s);
+        double e = 0;
+        for (int i = 0; i < C; i++)
+            e += pow(fabs((double)(s * (fmaxf(0, fminf(3, nearbyintf(w[i] / s) + z)) - z) - w[i])), 2.4);
+        if (k > 100) found = e;
+        least = fmin(least, e);
+    }
+    if (!(found <= least * (1 + 1e-4))) fail_msg("error %g, the least %g", found, least);
+    free(w);
+}
+
 // Ternary under weights: no scale on a fine grid is better than the one found.
 static void ternary_is_exact(void **state) {
     (void)state;
@@ -402,6 +428,7 @@ int main(void) {
         cmocka_unit_test(columns),
         cmocka_unit_test(searches_weigh),
         cmocka_unit_test(ternary_is_exact),
+        cmocka_unit_test(ranges_near_the_extremes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

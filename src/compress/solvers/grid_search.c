@@ -8,6 +8,9 @@
 //               observer: maxshrink 0.2, patience 5)
 //   golden      golden section on [0.2, 1.05] for the least weighted sum (w - q)^2, whose weights are the diagonal of H
 //               where it is known: range estimation is locally convex (Hubara et al., AdaQuant, arXiv 2006.10518)
+//   near        1, then up to 1.1 and down to 0.9 in fifty steps each, the same sum (SliM-LLM, arXiv 2405.14917,
+//   section
+//               3.3: its salient weights count as the others do, lambda_salience = 1 in the authors' code)
 //   percentile  the extremes are percentiles of the values
 //   cfp         the extremes without outliers, found coarse to fine (Ding et al., CBQ, arXiv 2312.07950, section 3.4
 //   and
@@ -254,6 +257,17 @@ static grid_param by_steps(const search *s, int steps, int patience) {
     return best;
 }
 
+static grid_param by_neighbours(const search *s) {
+    grid_param best = at_factor(s, 1);
+    double least = error_at(s, best, false);
+    for (int i = 1; i <= 100 && !base_cancelled(s->job); i++) {
+        grid_param p = at_factor(s, i <= 50 ? 1 + 0.002f * (float)i : 1 - 0.002f * (float)(i - 50));
+        double e = error_at(s, p, false);
+        if (e < least) least = e, best = p;
+    }
+    return best;
+}
+
 // Powers of two have only a few that matter: the standard's, one above and two below.
 static grid_param by_powers(const search *s, bool squares) {
     grid_param best = at_factor(s, 1);
@@ -371,9 +385,11 @@ bool grid_search_fit(const grid_spec *g, const float *x, const float *weight, in
                                g->search != SEARCH_LARGEST);
     if (s.low == 0 && s.high == 0) searched = false;
     if (searched && g->form == SCALE_E8M0)
-        *p = by_powers(&s, !g->mse && g->search != SEARCH_FAST);
+        *p = by_powers(&s, !g->mse && g->search != SEARCH_FAST && g->search != SEARCH_NEAR);
     else if (searched && g->search == SEARCH_GOLDEN)
         *p = by_golden_section(&s);
+    else if (searched && g->search == SEARCH_NEAR)
+        *p = by_neighbours(&s);
     else if (searched && g->search == SEARCH_NESTED)
         *p = by_nesting(&s);
     else if (searched && g->search == SEARCH_IMATRIX)

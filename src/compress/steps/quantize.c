@@ -19,7 +19,7 @@ static const base_arg args[] = {
      "together"},
     {"narrow", BASE_BOOL, 0, 0, 1, NULL, NULL,
      "symmetric integers without the lowest code: the restricted range -(2^(bits-1) - 1) .. 2^(bits-1) - 1"},
-    {"range", BASE_TEXT, 0, 0, 0, "auto", "auto|absmax|minmax|mse|fast|golden|percentile|imatrix|median|cfp",
+    {"range", BASE_TEXT, 0, 0, 0, "auto", "auto|absmax|minmax|mse|fast|golden|percentile|imatrix|median|cfp|near",
      "range of the grid: extremes, or searched for the least error; median: scale of ternary codes; auto: rtn takes "
      "absmax with sym, else minmax"},
     {"percentile", BASE_NUM, 99.9, 50, 100, NULL, NULL, "range=percentile: of |w| (asym: both ends), in percent"},

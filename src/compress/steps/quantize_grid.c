@@ -58,13 +58,14 @@ static bool set_group(const compress_step *s, int64_t preset, grid_spec *g, base
 static void set_range(const compress_step *s, grid_spec *g) {
     static const char *const searches[] = {
         [SEARCH_FAST] = "fast",       [SEARCH_GOLDEN] = "golden", [SEARCH_PERCENTILE] = "percentile",
-        [SEARCH_IMATRIX] = "imatrix", [SEARCH_MEDIAN] = "median", [SEARCH_CFP] = "cfp"};
+        [SEARCH_IMATRIX] = "imatrix", [SEARCH_MEDIAN] = "median", [SEARCH_CFP] = "cfp",
+        [SEARCH_NESTED] = "",         [SEARCH_LARGEST] = "",      [SEARCH_NEAR] = "near"};
     // The authors of gptq use the wider grid, and with error feedback it is the better one; by itself it clips the
     // largest weight, so rounding to nearest does better on absmax.
     bool rounds = is(s, "solver", "rtn");
     g->mse = is(s, "range", "mse");
     g->absmax = is(s, "range", "absmax") || (rounds && !g->mse && !is(s, "range", "minmax"));
-    for (int i = SEARCH_FAST; i <= SEARCH_CFP; i++)
+    for (int i = SEARCH_FAST; i <= SEARCH_NEAR; i++)
         if (is(s, "range", searches[i])) g->search = i;
     g->percentile = (float)compress_number(s, "percentile");
     g->nested = (int64_t)compress_number(s, "nested");

@@ -112,21 +112,34 @@ void prune_global_counts(const float *const *w, const int64_t *n, int layers, do
     }
 }
 
+// One run: an entry goes when fewer than `drop` come before it, smaller ones and of equal ones those in front.
+static inline void prune_run(const float *score, int64_t run, int64_t drop, uint8_t *keep) {
+    uint32_t key[256];
+    for (int64_t i = 0; i < run; i++) key[i] = key_of(score[i], keep[i]);
+    for (int64_t i = 0; i < run; i++) {
+        int64_t before = 0;
+        for (int64_t j = 0; j < i; j++) before += key[j] <= key[i];
+        for (int64_t j = i + 1; j < run; j++) before += key[j] < key[i];
+        keep[i] = keep[i] & (before >= drop);
+    }
+}
+
+static void prune_row_runs(const float *score, int64_t cols, int64_t n, int64_t m, uint8_t *keep) {
+    int64_t c = 0;
+    // Lengths known to the compiler: a run is then a few comparisons without a branch.
+    for (; m == 4 && c + 4 <= cols; c += 4) prune_run(score + c, 4, 4 - n, keep + c);
+    for (; m == 8 && c + 8 <= cols; c += 8) prune_run(score + c, 8, 8 - n, keep + c);
+    for (; c < cols; c += m) {
+        int64_t run = cols - c < m ? cols - c : m;
+        prune_run(score + c, run, run - n, keep + c);
+    }
+}
+
 void prune_runs(const float *score, int64_t rows, int64_t cols, int64_t n, int64_t m, uint8_t *mask) {
-    for (int64_t r = 0; r < rows; r++)
-        for (int64_t c = 0; c < cols; c += m) {
-            int64_t run = cols - c < m ? cols - c : m;
-            const float *s = score + r * cols + c;
-            uint8_t *k = mask + r * cols + c, out[256] = {0};
-            for (int64_t drop = run - n; drop > 0; drop--) {
-                int64_t least = -1;
-                for (int64_t i = 0; i < run; i++)
-                    if (!out[i] && (least < 0 || key_of(s[i], k[i]) < key_of(s[least], k[least]))) least = i;
-                if (least >= 0) out[least] = 1;
-            }
-            for (int64_t i = 0; i < run; i++)
-                if (out[i]) k[i] = 0;
-        }
+#ifdef _OPENMP
+#pragma omp parallel for schedule(static) if (rows * cols > TERM_PARALLEL)
+#endif
+    for (int64_t r = 0; r < rows; r++) prune_row_runs(score + r * cols, cols, n, m, mask + r * cols);
 }
 
 // ---- rows ------------------------------------------------------------------------------------------

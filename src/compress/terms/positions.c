@@ -340,8 +340,15 @@ static bool write_nm(term *t, const uint8_t *mask, base_err *err) {
     uint8_t *map =
         offsets ? term_blob_new(t, POSITIONS_MAP, NUM_U8, (int64_t)num_packed_bytes((size_t)kept, bits), err) : NULL;
     if (map) {
-        for (int64_t i = 0; i < t->rows * t->cols; i++)
-            if (mask[i]) offsets[k++] = (uint8_t)(i % t->cols % m);
+        for (int64_t r = 0; r < t->rows; r++)
+            for (int64_t c = 0; c < t->cols; c += m) {
+                int64_t run = t->cols - c < m ? t->cols - c : m;
+                const uint8_t *keep = mask + r * t->cols + c;
+                for (int64_t i = 0; i < run; i++) { // one past the end is allocated: no branch to be guessed
+                    offsets[k] = (uint8_t)i;
+                    k += keep[i];
+                }
+            }
         codes_pack(offsets, kept, bits, UNIFORM_SYM, map);
     }
     base_big_free(offsets);

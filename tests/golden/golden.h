@@ -2,8 +2,8 @@
 //
 // The runner opens every case file of a folder, finds the kind that fits by the start of its name and by the arrays it
 // holds, and asks the kind to check each variant. Nothing here knows a layer, a size, a seed or a variant by name:
-// variants are whatever "<variant>.<array>" names a file has. Their options are read from the words of the name where it
-// has the layout's form, and else worked out from the arrays (options.c).
+// variants are whatever "<variant>.<array>" names a file has. Their options are read from the words of the name where
+// it has the layout's form, and else worked out from the arrays (options.c).
 #ifndef VISE_TESTS_GOLDEN_H
 #define VISE_TESTS_GOLDEN_H
 

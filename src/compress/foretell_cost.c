@@ -39,6 +39,8 @@ static const cost_row cost_rows[] = {
     {"lowrank", "method", "whitened", NULL, 1, 20, 0, 0, 0},
     {"lowrank", "method", "lord", NULL, 1, 20, 0, 0, 0},
     {"codebook", "weight", "hessian", "iterations", 100, 0, 0, 0, 200},
+    {"codebook", "refine", "lnq", "turns", 1, 8, 20, 12, 0},
+    {"vq", "feedback", "ldlq", NULL, 1, 8, 40, 0, 0},
     {"vq", "solver", "kmeans", "iterations", 50, 0, 0, 0, 8000},
     {"vq", "solver", "vptq", "iterations", 50, 8, 40, 0, 6000},
     {"vq", "solver", "aqlm", "iterations", 50, 0, 2000, 0, 32000},

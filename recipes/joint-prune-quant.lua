@@ -17,7 +17,7 @@ local data = dataset(arg.data or default_data(net))
 
 local steps
 if way == "joint" then
-  steps = { prune{ criterion = "sparsegpt", sparsity = sparsity, bits = bits } }
+  steps = { prune{ criterion = "sparsegpt", sparsity = sparsity, bits = bits, range = "swept" } }
 elseif way == "prune-first" then
   steps = { prune{ criterion = "sparsegpt", sparsity = sparsity }, quantize{ bits = bits } }
 else

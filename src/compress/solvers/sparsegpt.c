@@ -120,7 +120,7 @@ static bool run(sparse_work *k, float *f, base_err *err) {
             int64_t at = g * k->group, left = cols - at < k->group ? cols - at : k->group;
             grid_param q;
             if ((r & 63) == 0 && !base_go_on(p->job, err)) return false;
-            if (!grid_fit(p->grid, p->w + r * cols + at, left, p->job, &q, err)) return false;
+            if (!grid_fit(p->grid, (p->ranges ? p->ranges : p->w) + r * cols + at, left, p->job, &q, err)) return false;
             p->scales[r * k->groups + g] = q.scale;
             p->zeros[r * k->groups + g] = q.zero;
         }

@@ -7,6 +7,7 @@
 typedef struct sparsegpt_problem {
     const char *layer;
     const float *w;       // [rows x cols]
+    const float *ranges;  // [rows x cols] what the scales of a grid are made for; NULL: w
     const float *h;       // [cols x cols]
     const uint8_t *fixed; // 1 = kept: a mask already chosen; NULL: choose one
     const uint8_t *alive; // 0 = pruned before: goes again, and counts; NULL: all are alive

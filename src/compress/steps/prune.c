@@ -27,7 +27,9 @@ static const base_arg args[] = {
     {"sym", BASE_BOOL, 0, 0, 1, NULL, NULL, "sparsegpt with bits: symmetric around 0"},
     {"group", BASE_INT, 0, 0, 1 << 30, NULL, NULL,
      "sparsegpt with bits: neighbouring inputs that share a scale; 0: the whole row"},
-    {"range", BASE_TEXT, 0, 0, 0, "minmax", "minmax|mse", "sparsegpt with bits: range of the grid"},
+    {"range", BASE_TEXT, 0, 0, 0, "minmax", "minmax|mse|swept",
+     "sparsegpt with bits: range of the grid; swept: extremes of the weights as pruning alone leaves them, a sweep "
+     "more"},
     {"damp", BASE_NUM, 0.01, 0, 10, NULL, NULL,
      "sparsegpt, obs, saliency, gqsa, update: added to the diagonal of H, as a fraction of its mean"},
     {"block", BASE_INT, 0, 0, 1024, NULL, NULL,

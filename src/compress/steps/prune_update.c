@@ -7,6 +7,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 // An embedding's inputs choose one row each: within a row H is a multiple of 1, nothing can make up for anything, and
 // the best choice is by magnitude. Rows are ranked one by one, or those the calibration never met would vanish.
@@ -49,7 +50,8 @@ static bool open_joint(prune_work *p, base_err *err) {
 }
 
 // fixed: the mask is chosen already.
-static bool sparsegpt_groups(prune_work *p, bool fixed, base_err *err) {
+// ranges [rows x cols]: weights that the grids of a joint sweep are made for; NULL: the layer's own.
+static bool sparsegpt_groups(prune_work *p, bool fixed, const float *ranges, base_err *err) {
     const layer *l = p->l;
     int64_t rows = l->rows / l->groups, cols = l->cols, n = rows * cols,
             block = (int64_t)compress_number(p->step, "block");
@@ -71,6 +73,7 @@ static bool sparsegpt_groups(prune_work *p, bool fixed, base_err *err) {
                                .damp = compress_number(p->step, "damp"),
                                .block = block && !fixed ? block : 128,
                                .grid = joint ? &p->joint.grid : NULL,
+                               .ranges = ranges ? ranges + g * n : NULL,
                                .job = l->job,
                                .out = p->values + g * n,
                                .mask = p->mask + g * n,
@@ -83,6 +86,27 @@ static bool sparsegpt_groups(prune_work *p, bool fixed, base_err *err) {
     return ok;
 }
 
+// Weights that stay grow while they make up for those that go. The authors' grids are made before that and clip them;
+// range=swept makes the grids for what pruning alone leaves.
+static bool sweep_jointly(prune_work *p, base_err *err) {
+    int64_t count = p->l->rows * p->l->cols;
+    float *ranges = NULL;
+    bool ok = true;
+    if (!strcmp(compress_text(p->step, "range"), "swept")) {
+        ranges = base_big_alloc((size_t)count, sizeof *ranges, "the weights a grid is made for", err);
+        ok = ranges && sparsegpt_groups(p, false, NULL, err);
+        if (ok) memcpy(ranges, p->values, (size_t)count * sizeof *ranges);
+    }
+    ok = ok && open_joint(p, err) && sparsegpt_groups(p, false, ranges, err);
+    if (ok && !solver_scales_fit(&p->joint, uniform_scale_count(p->l->rows, p->l->cols, p->joint.grid.group))) {
+        base_log(p->l->job, BASE_INFO, "%s: scales do not fit f16, stored as f32", p->l->name);
+        p->joint.grid.scale = NUM_F32;
+        ok = sparsegpt_groups(p, false, ranges, err);
+    }
+    base_big_free(ranges);
+    return ok;
+}
+
 bool prune_by_sparsegpt(prune_work *p, base_err *err) {
     bool joint = compress_number(p->step, "bits") > 0;
     if (p->l->diagonal && joint)
@@ -92,12 +116,8 @@ bool prune_by_sparsegpt(prune_work *p, base_err *err) {
         prune_embedding(p);
         return true;
     }
-    if (!open_values(p, err) || (joint && !open_joint(p, err)) || !sparsegpt_groups(p, false, err)) return false;
-    if (!joint || solver_scales_fit(&p->joint, uniform_scale_count(p->l->rows, p->l->cols, p->joint.grid.group)))
-        return true;
-    base_log(p->l->job, BASE_INFO, "%s: scales do not fit f16, stored as f32", p->l->name);
-    p->joint.grid.scale = NUM_F32;
-    return sparsegpt_groups(p, false, err);
+    if (!open_values(p, err)) return false;
+    return joint ? sweep_jointly(p, err) : sparsegpt_groups(p, false, NULL, err);
 }
 
 // ---- obs -----------------------------------------------------------------------------------------------
@@ -138,7 +158,7 @@ bool prune_by_obs(prune_work *p, base_err *err) {
 
 bool prune_update(prune_work *p, base_err *err) {
     if (p->l->diagonal) return true; // within a row of an embedding nothing can make up for anything
-    return open_values(p, err) && sparsegpt_groups(p, true, err);
+    return open_values(p, err) && sparsegpt_groups(p, true, NULL, err);
 }
 
 // ---- icbs ----------------------------------------------------------------------------------------------

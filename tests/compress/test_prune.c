@@ -347,6 +347,36 @@ static void wrong_arguments(void **state) {
     }
 }
 
+// Weights that stay grow beyond the range they had: a grid made for what pruning leaves loses less than the authors',
+// in as many bytes.
+static void test_swept_range(void **state) {
+    (void)state;
+    enum { ROWS = 24, COLS = 64 };
+    static const struct {
+        int bits;
+        double most;
+    } cases[] = {{4, 1}, {8, 0.98}};
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        double error[2] = {0, 0};
+        for (uint64_t seed = 1; seed <= 8; seed++)
+            for (int swept = 0; swept < 2; swept++) {
+                float *w = random_matrix(ROWS, COLS, seed), *h = random_gram(COLS, seed + 20);
+                layer l = open_layer(w, ROWS, COLS, h);
+                char text[96];
+                snprintf(text, sizeof text, "prune criterion=sparsegpt bits=%d range=%s", cases[k].bits,
+                         swept ? "swept" : "minmax");
+                float *out = apply_steps(&l, text);
+                error[swept] += output_error(w, out, ROWS, COLS, h);
+                layer_close(&l);
+                free(out);
+                free(w);
+                free(h);
+            }
+        if (!(error[1] < cases[k].most * error[0]))
+            fail_msg("%d bits: swept %g, minmax %g", cases[k].bits, error[1], error[0]);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_sparsity_is_met),
@@ -360,6 +390,7 @@ int main(void) {
         cmocka_unit_test(groups_are_separate),
         cmocka_unit_test(dead_inputs_and_embeddings),
         cmocka_unit_test(a_broken_mask_is_caught),
+        cmocka_unit_test(test_swept_range),
         cmocka_unit_test(wrong_arguments),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -349,7 +349,7 @@ static void open_bench(bench *b, const char *path) {
     const compress_rewrite *fold = compress_rewrite_find("fold_batch_norms");
     base_arg_defaults(fold->args, fold->arg_count, none);
     must((b->m = compress_rewrite_model(fold, b->whole, NULL, none, NULL, &err)) != NULL, &err);
-    must((b->set = script_dataset_open("tests/real/cifar10.lua", NULL, &err)) != NULL, &err);
+    must((b->set = script_dataset_open("tests/real/cifar10-all.lua", NULL, &err)) != NULL, &err);
     must((b->part = data_view_part(b->set, DATA_CALIB, &err)) != NULL, &err);
     must((b->test = data_view_part(b->set, DATA_TEST, &err)) != NULL, &err);
     must((b->probe = engine_probe_open(b->m, b->m->weights, b->test, NULL, &err)) != NULL, &err);

@@ -37,6 +37,13 @@ static const struct {
              {"metric", "Metrics of sensitivity()"},
              {"allocator", "Solvers of allocate()"}};
 
+// The step, rewrite or call that a method belongs to, among the pages so far; NULL: there is none.
+static const page *parent_of(const page *all, size_t count, const char *name) {
+    for (size_t i = 0; i < count; i++)
+        if (!all[i].step && !strcmp(all[i].name, name)) return &all[i];
+    return NULL;
+}
+
 static page *collect(size_t *count) {
     size_t n = 0;
     page *all = base_calloc(compress_step_count + compress_rewrite_count + compress_call_count + compress_method_count +
@@ -62,9 +69,10 @@ static page *collect(size_t *count) {
     }
     for (size_t i = 0; i < compress_method_count; i++) {
         const compress_method *k = &compress_methods[i];
-        const compress_step_kind *step = compress_step_find(k->step);
-        all[n++] = (page){"method",  k->name, "",      "",         k->help,        k->about,
-                          k->source, k->cost, k->step, step->args, step->arg_count};
+        const page *of = parent_of(all, n, k->step);
+        all[n++] = (page){"method",          k->name,   "",      "",      k->help,
+                          k->about,          k->source, k->cost, k->step, of ? of->args : NULL,
+                          of ? of->count : 0};
     }
     for (size_t i = 0; i < study_metric_count; i++) {
         const study_metric *k = study_metrics[i];
@@ -136,18 +144,19 @@ static void print_recipe(const page *p) {
 
 static void print_page(const page *p, const page *all, size_t count) {
     printf("%s%s%s", p->before, p->name, p->after);
-    if (p->step) printf(", a method of %s{}", p->step);
+    const char *braces = p->step && compress_step_find(p->step) ? "{}" : "()"; // a step, or another call
+    if (p->step) printf(", a method of %s%s", p->step, braces);
     printf(" - %s\n\n%s\n", p->help, p->about ? p->about : "");
     printf("\nData and cost: %s\nSource: %s\n", p->cost ? p->cost : "-", p->source ? p->source : "-");
     print_names(p);
     print_recipe(p);
     if (p->step)
-        printf("\nArguments of %s{}, with their defaults:\n", p->step);
+        printf("\nArguments of %s%s, with their defaults:\n", p->step, braces);
     else
         printf("\nArguments:\n");
     for (size_t i = 0; i < p->count; i++) print_argument(&p->args[i]);
     if (!p->count) printf("  none\n");
-    if (!strcmp(p->kind, "step")) list_methods_of(all, count, p->name);
+    if (!p->step) list_methods_of(all, count, p->name);
 }
 
 static void list_text(const page *all, size_t count) {

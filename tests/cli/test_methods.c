@@ -172,6 +172,21 @@ static void test_parts(void **state) {
     free(out);
 }
 
+// Every method belongs to a step, a rewrite or a call.
+static void test_parents(void **state) {
+    (void)state;
+    for (size_t i = 0; i < compress_method_count; i++) {
+        const char *of = compress_methods[i].step;
+        bool found = compress_step_find(of) != NULL;
+        for (size_t k = 0; k < compress_rewrite_count; k++) found = found || !strcmp(compress_rewrites[k]->name, of);
+        for (size_t k = 0; k < compress_call_count; k++) found = found || !strcmp(compress_calls[k].name, of);
+        if (!found) fail_msg("%s is a method of '%s', which is nothing", compress_methods[i].name, of);
+    }
+    char *out = methods(0, "cbq");
+    if (!strstr(out, "a method of reconstruct()") || !strstr(out, "window ")) fail_msg("%s", out);
+    free(out);
+}
+
 // A name is written once, however it is spelt.
 static void test_one_meaning(void **state) {
     (void)state;
@@ -193,9 +208,8 @@ static void test_one_meaning(void **state) {
 int main(void) {
     find_program();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_published_names), cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_recipes_names),   cmocka_unit_test(test_parts),
-        cmocka_unit_test(test_one_meaning),
+        cmocka_unit_test(test_published_names), cmocka_unit_test(test_refused), cmocka_unit_test(test_recipes_names),
+        cmocka_unit_test(test_parts),           cmocka_unit_test(test_parents), cmocka_unit_test(test_one_meaning),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -288,8 +288,9 @@ bool grid_fit_weighted(const grid_spec *g, const float *x, const float *weight, 
                        grid_param *p, base_err *err) {
     // Real zero points start from whole ones; their own solver moves them.
     bool by_weight = weight && (g->search == SEARCH_IMATRIX || g->search == SEARCH_GOLDEN);
-    bool parts = g->scheme == UNIFORM_TERNARY && (g->search == SEARCH_LARGEST || g->search == SEARCH_FAST ||
-                                                  g->search == SEARCH_NEAR || g->search == SEARCH_PERCENTILE);
+    bool parts = g->scheme == UNIFORM_TERNARY &&
+                 (g->search == SEARCH_LARGEST || g->search == SEARCH_FAST || g->search == SEARCH_NEAR ||
+                  g->search == SEARCH_PERCENTILE || g->search == SEARCH_CFP);
     bool even = !g->table && (g->scheme == UNIFORM_SYM || g->scheme == UNIFORM_ASYM || g->scheme == UNIFORM_REAL);
     if (g->table || parts || (even && (g->search || g->form == SCALE_E8M0 || g->form == SCALE_E4M3))) {
         if (!grid_search_fit(g, x, weight, count, job, p, err)) return false;

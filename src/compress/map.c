@@ -4,6 +4,8 @@
 // matrix of the odd rest m of n = 2^k m: none for m = 1; Paley's Hadamard matrix of side 4m where k >= 2 and 4m - 1
 // is prime (Paley 1933; QuaRot, Ashkboos et al. 2024, uses the same sizes from a table); else the Hartley matrix
 // cos + sin of (2 pi i j / m), over sqrt(m), whose entries are all of about the same size too.
+// paley: the same with B Paley's second Hadamard matrix of side 4m, where 2m - 1 is a prime of 4k + 1 and the first has
+// none (28, 36, 76, ..: sides that QuaRot has tables for).
 // random: the product of n - 1 reflections, each taking the first axis left to the direction of a normal random vector:
 // Haar distributed up to signs (Stewart 1980).
 // All of it in float64; only the results are rounded to float32.
@@ -39,6 +41,39 @@ static void paley(int64_t side, double *b) {
     free(residue);
 }
 
+// Paley's second construction for a prime q = 1 mod 4: C the bordered, symmetric matrix of quadratic residues mod q,
+// [[C + I, C - I], [C - I, -C - I]] of side 2 (q + 1).
+static void paley_second(int64_t side, double *b) {
+    int64_t half = side / 2, q = half - 1;
+    double over = 1 / sqrt((double)side);
+    signed char *residue = base_calloc((size_t)q, 1);
+    for (int64_t i = 1; i < q; i++) residue[i] = -1;
+    for (int64_t i = 1; i < q; i++) residue[i * i % q] = 1;
+    for (int64_t i = 0; i < side; i++)
+        for (int64_t j = 0; j < side; j++) {
+            int64_t r = i % half, c = j % half;
+            double s = !r || !c ? (r != c) : residue[(c - r + q) % q], one = r == c;
+            b[i * side + j] = (i < half ? (j < half ? s + one : s - one) : (j < half ? s - one : -s - one)) * over;
+        }
+    free(residue);
+}
+
+// The odd rest of n.
+static int64_t odd_rest(int64_t n) {
+    while (n % 2 == 0) n /= 2;
+    return n;
+}
+
+static bool has_paley_second(int64_t n) {
+    int64_t m = odd_rest(n), q = 2 * m - 1;
+    return m > 1 && n % (4 * m) == 0 && 4 * m <= MAP_MOST_BASE && q % 4 == 1 && is_prime(q);
+}
+
+int map_hadamard_for(int64_t n) {
+    int64_t m = n > 0 ? odd_rest(n) : 1;
+    return n > 0 && has_paley_second(n) && !is_prime(4 * m - 1) ? MAP_PALEY : MAP_HADAMARD;
+}
+
 static void hartley(int64_t side, double *b) {
     double over = 1 / sqrt((double)side);
     for (int64_t i = 0; i < side; i++)
@@ -72,9 +107,14 @@ bool rotation_open(rotation *r, int form, int64_t n, uint64_t seed, base_err *er
         return base_fail(err, "a random rotation of %lld values is too large (at most %d); use hadamard", (long long)n,
                          MAP_MOST_RANDOM);
     if (!r->random) {
-        while (r->base % 2 == 0) r->base /= 2;
+        r->base = odd_rest(n);
         int64_t wide = 4 * r->base;
-        if (r->base > 1 && n % wide == 0 && wide <= MAP_MOST_BASE && is_prime(wide - 1)) r->base = wide;
+        if (form == MAP_PALEY && !has_paley_second(n))
+            return base_fail(err, "there is no Hadamard matrix of side %lld by Paley's second construction",
+                             (long long)n);
+        if (form == MAP_PALEY) r->base = wide;
+        if (r->base > 1 && form == MAP_HADAMARD && n % wide == 0 && wide <= MAP_MOST_BASE && is_prime(wide - 1))
+            r->base = wide;
         if (r->base > MAP_MOST_BASE)
             return base_fail(err, "%lld = 2^k * %lld: a hadamard rotation needs the odd part to be at most %d",
                              (long long)n, (long long)r->base, MAP_MOST_BASE);
@@ -89,6 +129,8 @@ bool rotation_open(rotation *r, int form, int64_t n, uint64_t seed, base_err *er
     for (int64_t i = 0; i < n; i++) r->sign[i] = num_rng_next(&rng) >> 31 ? -1 : 1;
     if (r->random)
         reflections(n, &rng, r->matrix);
+    else if (form == MAP_PALEY)
+        paley_second(r->base, r->matrix);
     else if (r->base % 4 == 0)
         paley(r->base, r->matrix);
     else

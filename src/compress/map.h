@@ -8,7 +8,9 @@
 
 #include "compress/layer.h"
 
-enum map_form { MAP_SCALE, MAP_PERMUTE, MAP_HADAMARD, MAP_RANDOM };
+enum map_form { MAP_SCALE, MAP_PERMUTE, MAP_HADAMARD, MAP_RANDOM, MAP_PALEY };
+// MAP_HADAMARD, or MAP_PALEY for the sides that have a true Hadamard matrix by it alone.
+int map_hadamard_for(int64_t n);
 enum map_side { MAP_IN, MAP_OUT };
 enum { MAP_MOST_BASE = 4096, MAP_MOST_RANDOM = 2048 };
 

@@ -5,16 +5,17 @@
 #include "compress/map.h"
 #include "compress/solvers/gptq.h"
 
-static const int64_t sizes[] = {1, 2, 3, 7, 8, 12, 20, 24, 27, 28, 36, 40, 43, 44, 96, 144, 172, 192};
+static const int64_t sizes[] = {76, 72, 56, 1, 2, 3, 7, 8, 12, 20, 24, 27, 28, 36, 40, 43, 44, 96, 144, 172, 192};
 enum { SIZES = sizeof sizes / sizeof *sizes };
 
 static void rotations_are_orthogonal(void **state) {
     (void)state;
     base_err err = {0};
-    for (int form = MAP_HADAMARD; form <= MAP_RANDOM; form++)
+    for (int form = MAP_HADAMARD; form <= MAP_PALEY; form++)
         for (int k = 0; k < SIZES; k++) {
             int64_t n = sizes[k];
             rotation r;
+            if (form == MAP_PALEY && map_hadamard_for(n) != form) continue;
             assert_true(rotation_open(&r, form, n, 5 + (uint64_t)k, &err));
             double *m = calloc((size_t)(n * n + 2 * n), sizeof *m), *x = m + n * n, *spare = x + n;
             for (int64_t i = 0; i < n; i++) {
@@ -31,8 +32,11 @@ static void rotations_are_orthogonal(void **state) {
                     if (fabs(dot - (i == j)) > 1e-11) fail_msg("form %d side %lld", form, (long long)n);
                 }
             // A true Hadamard matrix wherever there is one by Walsh or Paley: all entries of one size.
-            bool even = n == 1 || n == 2 || n == 8 || n == 12 || n == 20 || n == 24 || n == 44 || n == 96 || n == 192;
-            for (int64_t i = 0; form == MAP_HADAMARD && even && i < n * n; i++)
+            bool second = n == 28 || n == 36 || n == 56 || n == 72 || n == 76 || n == 144; // by Paley's second
+            assert_int_equal(map_hadamard_for(n), second ? MAP_PALEY : MAP_HADAMARD);
+            bool even = (form == MAP_PALEY && second) || n == 1 || n == 2 || n == 8 || n == 12 || n == 20 || n == 24 ||
+                        n == 44 || n == 96 || n == 192;
+            for (int64_t i = 0; form != MAP_RANDOM && even && i < n * n; i++)
                 assert_true(fabs(fabs(m[i]) * sqrt((double)n) - 1) < 1e-12);
             free(m);
             rotation_close(&r);
@@ -45,6 +49,8 @@ static void too_large_is_refused(void **state) {
     rotation r;
     assert_false(rotation_open(&r, MAP_HADAMARD, 2 * 10007, 1, &err));
     assert_non_null(strstr(err.text, "20014 = 2^k * 10007"));
+    assert_false(rotation_open(&r, MAP_PALEY, 52, 1, &err));
+    assert_non_null(strstr(err.text, "no Hadamard matrix of side 52 by Paley's second"));
     assert_false(rotation_open(&r, MAP_RANDOM, MAP_MOST_RANDOM + 1, 1, &err));
     assert_non_null(strstr(err.text, "use hadamard"));
 }
@@ -69,6 +75,7 @@ static const char *const maps[] = {"scale method=smooth",
                                    "scale method=svdquant bits=3 group=8 rank=2 sym=1 grids=4",
                                    "rotate",
                                    "rotate method=random seed=4",
+                                   "rotate method=paley side=both",
                                    "rotate side=out",
                                    "rotate method=random side=both",
                                    "permute",

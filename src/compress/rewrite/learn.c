@@ -229,7 +229,7 @@ static bool start(learn *l, rewrite *r, double *plain, base_err *err) {
     if (rewrite_is(r, "start", "identity")) return true;
     if (rewrite_is(r, "start", "random")) return known_rotation(l, MAP_RANDOM, seed, err);
     base_err no_hadamard = {0};
-    if (!known_rotation(l, MAP_HADAMARD, seed, &no_hadamard)) {
+    if (!known_rotation(l, map_hadamard_for(l->n), seed, &no_hadamard)) {
         identity(l);
         if (rewrite_is(r, "start", "hadamard")) return base_fail(err, "%s", no_hadamard.text);
         return true;

@@ -223,9 +223,14 @@ static bool dense_left(const double *q, float *w, int64_t n, int64_t cols, base_
     return true;
 }
 
+// A rotation that is folded leaves no trace in the file: of Hadamard matrices the true one where there is any.
+static int form_of(const rewrite_turn *q, int64_t n) {
+    return q->form == MAP_HADAMARD ? map_hadamard_for(n) : q->form;
+}
+
 bool rewrite_turn_right(const rewrite_turn *q, float *w, int64_t rows, int64_t cols, base_err *err) {
     if (q->dense) return dense_right(q->dense, w, rows, cols, err);
-    map m = {.form = q->form, .side = MAP_IN, .groups = 1, .rows = rows, .cols = cols, .seed = q->seed};
+    map m = {.form = form_of(q, cols), .side = MAP_IN, .groups = 1, .rows = rows, .cols = cols, .seed = q->seed};
     return map_weight(&m, false, w, err);
 }
 
@@ -234,7 +239,7 @@ bool rewrite_turn_left(const rewrite_turn *q, float *w, int64_t rows, int64_t co
     for (int64_t g = 0; q->dense && g < groups; g++)
         if (!dense_left(q->dense, w + g * n * cols, n, cols, err)) return false;
     if (q->dense) return true;
-    map m = {.form = q->form, .side = MAP_OUT, .groups = groups, .rows = rows, .cols = cols, .seed = q->seed};
+    map m = {.form = form_of(q, n), .side = MAP_OUT, .groups = groups, .rows = rows, .cols = cols, .seed = q->seed};
     return map_weight(&m, false, w, err);
 }
 

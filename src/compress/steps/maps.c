@@ -184,17 +184,23 @@ const compress_step_kind step_scale = {
 // ---- rotate ----------------------------------------------------------------------------------------
 
 static const base_arg rotate_args[] = {
-    {"method", BASE_TEXT, 0, 0, 0, "hadamard", "hadamard|random", "fast signed Hadamard transform, or any rotation"},
+    {"method", BASE_TEXT, 0, 0, 0, "hadamard", "hadamard|paley|random",
+     "fast signed Hadamard transform; the same with true Hadamard matrices of more sides (28, 36, 76, ..); any "
+     "rotation"},
     {"side", BASE_TEXT, 0, 0, 0, "in", "in|out|both", "inputs, outputs or both"},
     {"seed", BASE_INT, 1, 0, INT32_MAX, NULL, NULL, "of the signs or reflections; all of the map that is stored"},
 };
 
+static int rotation_for(const compress_step *s, int64_t n) {
+    return is(s, "method", "random") ? MAP_RANDOM : is(s, "method", "paley") ? map_hadamard_for(n) : MAP_HADAMARD;
+}
+
 static bool rotate_apply(const compress_step *s, layer *l, base_err *err) {
-    map m = {.form = is(s, "method", "random") ? MAP_RANDOM : MAP_HADAMARD};
-    m.seed = (uint64_t)compress_number(s, "seed");
-    m.side = is(s, "side", "out") ? MAP_OUT : MAP_IN;
+    map m = {.seed = (uint64_t)compress_number(s, "seed"), .side = is(s, "side", "out") ? MAP_OUT : MAP_IN};
+    m.form = rotation_for(s, m.side == MAP_IN ? l->cols : l->rows / l->groups);
     if (!layer_map(l, &m, err)) return false;
     m.side = MAP_OUT;
+    m.form = rotation_for(s, l->rows / l->groups);
     if (is(s, "side", "both") && !layer_map(l, &m, err)) return false;
     base_buf_printf(&l->did, "rotated, %s %s", compress_text(s, "method"), compress_text(s, "side"));
     return true;
@@ -205,9 +211,11 @@ const compress_step_kind step_rotate = {
     .help = "rotate the inputs or outputs of a layer, which spreads outliers over all weights of a row",
     .about =
         "W x = (W R) (R^T x) with R orthogonal: the steps that follow see W R; decoding turns back. Only the seed is\n"
-        "stored. hadamard: R = D (H_2^k x B), D random signs, n = 2^k m, B Paley's Hadamard matrix of side 4m or the\n"
-        "Hartley matrix of side m: n log n + n m operations a row. random: Haar distributed, n^2 a row, n up to "
-        "2,048.\n"
+        "stored. hadamard: R = D (H_2^k x B), D random signs, n = 2^k m, B Paley's first Hadamard matrix of side 4m or "
+        "the\n"
+        "Hartley matrix of side m: n log n + n m operations a row. paley: his second matrix before Hartley's, which "
+        "gives\n"
+        "n = 2^k 28, 36, 76, .. entries of one size. random: Haar distributed, n^2 a row, n up to 2,048.\n"
         "Goes before prune and quantize. rule(\".*\", rotate{}, quantize{bits=3, group=64})",
     .source = "QuaRot (Ashkboos et al., NeurIPS 2024, arXiv 2404.00456); QuIP# (Tseng et al., ICML 2024, arXiv "
               "2402.04396): both sides; random: Stewart, SIAM J. Numer. Anal. 1980",

@@ -105,7 +105,7 @@ static bool decode(const term *t, float *out, base_err *err) {
 }
 
 static void describe(const term *t, base_buf *b) {
-    static const char *const names[] = {"scaled", "permuted", "hadamard", "rotated"};
+    static const char *const names[] = {"scaled", "permuted", "hadamard", "rotated", "hadamard"};
     base_buf_printf(b, "%s%s (", names[t->attr[FORM]], t->attr[SIDE] == MAP_OUT ? " outputs" : "");
     terms_describe(t->child, t->child_count, b);
     base_buf_puts(b, ")");
@@ -114,7 +114,7 @@ static void describe(const term *t, base_buf *b) {
 const term_kind term_mapped = {
     .name = "mapped",
     .help = "terms of a weight whose inputs or outputs were scaled, permuted or rotated",
-    .attr = {{"form", 0, 3, "scale|permute|hadamard|haar"},
+    .attr = {{"form", 0, 4, "scale|permute|hadamard|haar|paley"},
              {"side", 0, 1, "in|out"},
              {"groups", 1, INT32_MAX, NULL},
              {"seed", 0, INT32_MAX, NULL}},

@@ -9,7 +9,7 @@ recipe{
 }
 local bits    = param("bits", 3, {2, 8}, "width of a weight")
 local steps   = param("steps", 500, {1, 100000}, "steps of the optimiser, each over the whole calibration set")
-local tune    = param("tune", "none", {"none", "bias", "norms"}, "bias: means restored; norms: statistics measured again too")
+local tune    = param("tune", "none", {"none", "learn", "bias", "norms"}, "learn: biases by distillation; bias: means restored; norms: and statistics measured again")
 local samples = param("samples", 256, {1, 100000}, "calibration samples")
 
 local net   = model(arg.model or "data/models/digits-cnn.safetensors")
@@ -20,7 +20,8 @@ compress(net, {
   calibrate = calib,
   rule(".*", quantize{ solver = "adaquant", bits = bits, iterations = steps }),
 })
-if tune ~= "none" then correct_bias(net, calib) end
+if tune == "learn" then tune_biases(net, calib) end
+if tune == "bias" or tune == "norms" then correct_bias(net, calib) end
 if tune == "norms" then reestimate_norms(net, calib) end
 
 report(evaluate(net, data.test))

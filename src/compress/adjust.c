@@ -7,7 +7,7 @@
 #include <string.h>
 
 // The parameter as it is stored and computed with from now on: rounded to the type it has in the file.
-static float *own_param(compress_result *r, int param, base_err *err) {
+float *result_own_param(compress_result *r, int param, base_err *err) {
     const model_param *p = &r->m->graph->params[param];
     if (r->adjusted[param]) return r->adjusted[param];
     size_t n = (size_t)model_shape_count(&p->shape);
@@ -48,7 +48,7 @@ bool result_round_others(compress_result *r, base_job *job, base_err *err) {
         if (m->graph->params[k].transposed || is_layer_weight(m, k) ||
             result_stored_type(r, tensor) == m->tensors->items[tensor].t.dtype)
             continue;
-        if (!own_param(r, k, err) || !round_param(r, k, err)) return false;
+        if (!result_own_param(r, k, err) || !round_param(r, k, err)) return false;
     }
     return true;
 }
@@ -100,7 +100,7 @@ static bool correct_layer(compress_result *r, const model_layer *l, int param, f
     layer_stats a = {0}, b = {0};
     double *shift = base_calloc((size_t)l->out, sizeof *shift);
     bool ok = layer_stats_make(own, r->m, l, &a, job, err) && layer_stats_make(chain, r->m, l, &b, job, err);
-    float *x = ok ? own_param(r, param, err) : NULL;
+    float *x = ok ? result_own_param(r, param, err) : NULL;
     if (x) {
         add_means(l, r->m->weights[l->weight], a.mean, 1, shift);
         add_means(l, r->weights[l->weight], b.mean, -1, shift);
@@ -153,8 +153,8 @@ static bool estimate_node(compress_result *r, const model_node *node, int index,
     int64_t n = model_shape_count(&r->m->graph->params[node->param[2]].shape);
     double *mean = base_calloc((size_t)n, 2 * sizeof *mean), *variance = mean + n;
     bool ok = engine_stream_advance(s, index, job, err) && engine_stream_moments(s, index, mean, variance, job, err);
-    float *to_mean = ok ? own_param(r, node->param[2], err) : NULL;
-    float *to_variance = to_mean ? own_param(r, node->param[3], err) : NULL;
+    float *to_mean = ok ? result_own_param(r, node->param[2], err) : NULL;
+    float *to_variance = to_mean ? result_own_param(r, node->param[3], err) : NULL;
     if (to_variance) {
         for (int64_t c = 0; c < n; c++) to_mean[c] = (float)mean[c], to_variance[c] = (float)variance[c];
         ok = round_param(r, node->param[2], err) && round_param(r, node->param[3], err);

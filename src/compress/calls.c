@@ -71,6 +71,16 @@ const compress_call compress_calls[] = {
      "those of Block-AP in EfficientQAT (Chen et al., arXiv 2407.11062, quantize/block_ap.py)",
      "calibration samples; for each block epochs passes of all samples through it, forward and back",
      compress_tune_blocks_args, &compress_tune_blocks_arg_count},
+    {"tune_biases", "tune_biases(net, part [, { option = value }])",
+     "biases of layers and norms learned so that the network's outputs are as they were (AdaQuant's bias tuning)",
+     "After compress: all weights stay, biases follow the gradient of KL(original || compressed) of the outputs (of a\n"
+     "network that gives its input back, of its own squared error). Where a norm stands behind a layer its bias is\n"
+     "learned: folded it would be the layer's. After every pass the divergence is measured on all samples with the\n"
+     "biases as stored; the best is kept, so that it never rises on them.",
+     "AdaQuant (Hubara et al., Improving Post Training Neural Quantization, arXiv 2006.10518), bias tuning by\n"
+     "distillation; rate and passes are ours",
+     "calibration samples, no labels; epochs passes through the original network, the compressed one, and back",
+     compress_tune_biases_args, &compress_tune_biases_arg_count},
     {"tune_scales", "tune_scales(net, part [, { option = value }])",
      "scales and zero points learned on the loss of the whole network, codes frozen (GQSA's E2E-OQP)",
      "After compress: s and z of value s (code - z) follow the gradient of the loss of the labels, or with loss = "

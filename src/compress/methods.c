@@ -213,7 +213,8 @@ const compress_method compress_methods[] = {
      "taken\n"
      "as the identity, 500 steps, rate 0.02 s falling to 0; a weight may move by any number of steps. The best of "
      "each\n"
-     "row is kept. The bias the authors learn beside is correct_bias, their batch-norm tuning reestimate_norms.\n"
+     "row is kept. Then the\n"
+     "authors tune biases (tune_biases; means alone: correct_bias) or batch norms (reestimate_norms).\n"
      "quantize{solver=\"adaquant\", bits=3}",
      "AdaQuant (Hubara et al., Improving Post Training Neural Quantization, arXiv 2006.10518)",
      "calibration inputs; iterations * outputs * inputs^2 operations a layer"},
@@ -347,6 +348,13 @@ const compress_method compress_methods[] = {
      "quantize{bits=4, group=16, sym=false})",
      "GQSA (Zeng et al., arXiv 2412.17560)",
      "calibration inputs; inputs^3 + outputs inputs^2 operations a layer, and what the two stages cost"},
+    {"bct", "quantize", "small blocks that share a power of two, over every stored part of a transformer",
+     "quantize{bits=8, group=64, scale=\"e8m0\"} for all layers - embedding, matrix products, head - and\n"
+     "compress{others=\"f16\"} for norms, biases and position tables (recipes/bct.lua). What the paper does to values\n"
+     "that are computed, not stored (GELU, softmax, layer norm, intermediate results), stays float: this program\n"
+     "compresses what a file holds.",
+     "BCT (Dong et al., Blockwise Compression of Transformer-based Models without Retraining, arXiv 2304.01483)",
+     "no data; one pass over the weights"},
     {"cbq", "reconstruct", "rounding learned over overlapping windows of blocks",
      "quantize{range=\"cfp\"}, then reconstruct(net, part, { window = 2, loss = \"kl\", rank = 5 }): squared error "
      "and\n"

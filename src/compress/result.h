@@ -28,6 +28,8 @@ struct compress_result {
 compress_result *result_new(const model *m);
 // The type in which a tensor that is no layer's weight is stored.
 num_dtype result_stored_type(const compress_result *r, int tensor);
+// A parameter that is no layer's weight, to be changed: from now on the network computes with it (adjust.c).
+float *result_own_param(compress_result *r, int param, base_err *err);
 // Gives the parameters that belong to no layer the values that `others` stores (adjust.c).
 bool result_round_others(compress_result *r, base_job *job, base_err *err) BASE_MUST_USE;
 // The tensor that holds a layer's weight in the source file.

@@ -218,131 +218,35 @@ bool compress_tune_blocks(compress_result *r, const data_view *calib, const base
 
 // ---- the whole network -------------------------------------------------------------------------------
 
-typedef struct whole {
-    tuning *t;
-    engine_apart *apart;
-    data_batch batch;
-    float *own, *dout;
-    size_t room;
-    bool divergence;
-} whole;
-
-static bool make_room(whole *h, size_t need, base_err *err) {
-    if (need <= h->room) return true;
-    base_big_free(h->own);
-    h->own = base_big_alloc(need, 2 * sizeof *h->own, "outputs of the network", err);
-    h->dout = h->own ? h->own + need : NULL;
-    h->room = h->own ? need : 0;
-    return h->own != NULL;
+static bool measure_whole(void *context, double *out, base_err *err) {
+    return whole_measure(((void **)context)[0], out, err);
 }
 
-// Of one target; its gradient times `over` goes to dout.
-static double target_loss(const whole *h, const float *now, const float *own, int32_t label, int64_t n, double over,
-                          float *dout) {
-    if (h->divergence) return block_divergence(now, own, n, 1, over, dout);
-    double all = block_log_sum(now, n, 1);
-    for (int64_t i = 0; i < n; i++) dout[i] = (float)(over * (exp((double)now[i] - all) - (i == label)));
-    return all - (double)now[label];
-}
-
-// Adds the loss of samples [at, at + n) and how many targets they have; leaves the gradient in dout.
-static bool whole_part(whole *h, int64_t at, int64_t n, double over, double *loss, int64_t *targets, base_err *err) {
-    const tuning *t = h->t;
-    const model *m = t->r->m;
-    const model_graph *g = m->graph;
-    if (!base_go_on(t->job, err) || !data_fetch(t->calib, at, n, &h->batch, err)) return false;
-    data_batch *b = &h->batch;
-    bool tokens = b->kind == DATA_TOKENS, gives_back = g->task == MODEL_RECONSTRUCT;
-    const model_shape *s = &g->shapes[g->output];
-    int64_t rows = n * (tokens ? b->length : 1), width = s->dim[s->ndim - 1];
-    if (gives_back) width = model_shape_count(s);
-    if (!h->divergence && !gives_back && !b->labels)
-        return base_fail(err, "the samples have no labels: use loss = \"kl\"");
-    if (!make_room(h, (size_t)(rows * width), err)) return false;
-    const float *x = NULL;
-    if (h->divergence) {
-        x = engine_apart_forward(h->apart, m->weights, b, t->job, err);
-        if (!x) return false;
-        memcpy(h->own, x, (size_t)(rows * width) * sizeof *x);
-    }
-    x = engine_apart_forward(h->apart, t->w, b, t->job, err);
-    if (!x) return false;
-    memset(h->dout, 0, (size_t)(rows * width) * sizeof *h->dout);
-    for (int64_t i = 0; i < rows; i++) {
-        const float *now = x + i * width, *own = h->divergence ? h->own + i * width : b->x + i * width;
-        float *dout = h->dout + i * width;
-        bool valid = !tokens || i % b->length < b->lengths[i / b->length];
-        if (gives_back) {
-            for (int64_t c = 0; c < width; c++) {
-                double d = (double)now[c] - (double)own[c];
-                *loss += d * d / (double)width;
-                dout[c] = (float)(2 * over * d / (double)width);
-            }
-        } else if (valid && (h->divergence || b->labels[i] >= 0)) {
-            *loss += target_loss(h, now, own, h->divergence ? 0 : b->labels[i], width, over, dout);
-        } else {
-            continue;
-        }
-        ++*targets;
-    }
-    return true;
-}
-
-static bool whole_measure(void *context, double *out, base_err *err) {
-    whole *h = context;
-    int64_t all = h->t->calib->count, targets = 0;
-    double loss = 0;
-    for (int64_t i = 0; i < all; i += ENGINE_APART)
-        if (!whole_part(h, i, all - i < ENGINE_APART ? all - i : ENGINE_APART, 1, &loss, &targets, err)) return false;
-    if (!targets) return base_fail(err, "no sample has a target");
-    *out = loss / (double)targets;
-    return true;
-}
-
-// Summed over the batch: Adam does not mind the factor of its mean.
-static bool whole_gradients(void *context, int64_t at, int64_t count, base_err *err) {
-    whole *h = context;
-    double loss = 0;
-    int64_t targets = 0;
-    for (int64_t i = 0; i < count; i += ENGINE_APART) {
-        int64_t n = count - i < ENGINE_APART ? count - i : ENGINE_APART;
-        if (!whole_part(h, at + i, n, 1 / (double)count, &loss, &targets, err) ||
-            !engine_apart_backward(h->apart, h->dout, h->t->job, err))
-            return false;
-        add_gradients(h->t, h->apart, n);
-    }
-    return true;
-}
-
-static bool tune_whole(tuning *t, int *changed, base_err *err) {
-    bool *wanted = wanted_layers(t);
-    whole h = {.t = t, .apart = engine_apart_open(t->r->m, wanted, err)};
-    h.divergence = !strcmp(value_of(t, "loss")->text, "kl");
-    double before = 0, after = 0, rate = number(t, "rate");
-    target g = {whole_measure, whole_gradients, &h, 0, rate, 1, number(t, "zeros") != 0};
-    bool ok = h.apart && learn(t, &g, &before, &after, err);
-    free(wanted);
-    engine_apart_close(h.apart);
-    base_big_free(h.own);
-    data_batch_free(&h.batch);
-    if (!ok) return false;
-    *changed = after < before ? t->count : 0;
-    base_log(t->job, BASE_INFO, "%s on the samples %.5f -> %.5f%s", h.divergence ? "divergence" : "loss", before, after,
-             after < before ? "" : ", all stays as it was");
-    return true;
+static bool gradients_whole(void *context, int64_t at, int64_t count, base_err *err) {
+    return whole_gradients(((void **)context)[0], at, count, add_gradients, ((void **)context)[1], err);
 }
 
 bool compress_tune_scales(compress_result *r, const data_view *calib, const base_value *values, int *changed,
                           base_job *job, base_err *err) {
     *changed = 0;
-    if (!r->m->graph) return base_fail(err, "%s has no graph to compute its loss", r->m->name);
-    if (!calib || calib->count < 1)
-        return base_fail(err, "it needs calibration data, and the part given has no samples");
-    if (r->whole) return base_fail(err, "the network is cut; scales are learned before cut(net, ...)");
     tuning t = {.r = r, .calib = calib, .job = job, .args = compress_tune_scales_args, .value = values, .frozen = true};
     t.w = base_calloc((size_t)r->m->weight_count + 1, sizeof *t.w);
     for (int p = 0; p < r->m->weight_count; p++) t.w[p] = r->weights[p];
-    bool ok = open_layers(&t, NULL, err) && tune_whole(&t, changed, err);
+    whole_net h = {0};
+    double before = 0, after = 0;
+    bool divergence = !strcmp(value_of(&t, "loss")->text, "kl"), *wanted = NULL;
+    bool ok = (r->m->graph || base_fail(err, "%s has no graph to compute activations", r->m->name)) &&
+              open_layers(&t, NULL, err);
+    if (ok) wanted = wanted_layers(&t);
+    void *both[] = {&h, &t};
+    target g = {measure_whole, gradients_whole, both, 0, number(&t, "rate"), 1, number(&t, "zeros") != 0};
+    ok = ok && whole_open(&h, r, calib, t.w, wanted, divergence, job, err) && learn(&t, &g, &before, &after, err);
+    free(wanted);
+    whole_close(&h);
+    if (ok) *changed = after < before ? t.count : 0;
+    if (ok)
+        base_log(job, BASE_INFO, "%s on the samples %.5f -> %.5f%s", divergence ? "divergence" : "loss", before, after,
+                 after < before ? "" : ", all stays as it was");
     ok = close_layers(&t, ok, err);
     free(t.w);
     return ok;

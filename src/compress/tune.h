@@ -42,4 +42,24 @@ void tune_restore(tuned *t); // back to the best: codes, scales and zero points
 // The best into the result; the layer's row follows.
 bool tune_store(tuned *t, compress_result *r, base_err *err) BASE_MUST_USE;
 
+// The whole network (tune_whole.c), with `w` as its weights: they may change between calls.
+typedef struct whole_net {
+    const model *m;
+    const data_view *calib;
+    base_job *job;
+    const float *const *w;
+    engine_apart *apart;
+    data_batch batch;
+    float *own, *dout; // outputs of a few samples, their gradient
+    size_t room;
+    bool divergence; // KL to the original's outputs, else the loss of the labels
+} whole_net;
+bool whole_open(whole_net *h, const compress_result *r, const data_view *calib, const float *const *w,
+                const bool *wanted, bool divergence, base_job *job, base_err *err) BASE_MUST_USE;
+void whole_close(whole_net *h);
+bool whole_measure(whole_net *h, double *out, base_err *err) BASE_MUST_USE; // the mean over all targets
+// Of the sum over the targets of samples [at, at + count), over their count; `each` as in block_window_gradients.
+bool whole_gradients(whole_net *h, int64_t at, int64_t count, block_gradient each, void *context,
+                     base_err *err) BASE_MUST_USE;
+
 #endif

@@ -145,6 +145,7 @@ void recipe_keep_parts(lua_State *L, int figures, int index); // for compare(fig
 int recipe_correct_bias(lua_State *L);
 int recipe_reconstruct(lua_State *L);
 int recipe_tune_blocks(lua_State *L);
+int recipe_tune_biases(lua_State *L);
 int recipe_tune_scales(lua_State *L);
 int recipe_cut(lua_State *L);
 // What a value at `index` says: a number of bits, or { bits = , bytes = }; nil: {0}.

@@ -1,4 +1,5 @@
-// recipe_adjust: correct_bias, reestimate_norms, reconstruct, tune_blocks, tune_scales and cut, which follow compress.
+// recipe_adjust: correct_bias, reestimate_norms, reconstruct, tune_blocks, tune_biases, tune_scales and cut, which
+// follow compress.
 #include "script/recipe.h"
 
 #include <string.h>
@@ -36,7 +37,7 @@ int recipe_reestimate_norms(lua_State *L) {
     return adjust(L, "reestimate_norms", "batch norms estimated again", compress_reestimate_norms);
 }
 
-// ---- reconstruct, tune_blocks, tune_scales (net, part, options) -----------------------------------
+// ---- reconstruct, tune_blocks, tune_biases, tune_scales (net, part, options) -----------------------------------
 
 typedef bool (*learning)(compress_result *r, const data_view *calib, const base_value *values, int *changed,
                          base_job *job, base_err *err);
@@ -84,6 +85,11 @@ int recipe_reconstruct(lua_State *L) {
 int recipe_tune_blocks(lua_State *L) {
     return learn(L, "tune_blocks", "blocks", compress_tune_blocks_args, compress_tune_blocks_arg_count,
                  compress_tune_blocks);
+}
+
+int recipe_tune_biases(lua_State *L) {
+    return learn(L, "tune_biases", "biases", compress_tune_biases_args, compress_tune_biases_arg_count,
+                 compress_tune_biases);
 }
 
 int recipe_tune_scales(lua_State *L) {

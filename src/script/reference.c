@@ -77,6 +77,9 @@ static const struct {
     {"tune_blocks", "tune_blocks(net, part [, { option = value }])",
      "After compress: the weights behind the codes, the scales and the zero points of each block's layers are learned "
      "on the output of the block; what was pruned stays so (`vise methods tune_blocks`). (GQSA, arXiv 2412.17560.)"},
+    {"tune_biases", "tune_biases(net, part [, { option = value }])",
+     "After compress: biases of layers and norms are learned on the divergence from the original network's outputs, "
+     "weights stay (`vise methods tune_biases`). (Bias tuning of Hubara et al., arXiv 2006.10518.)"},
     {"tune_scales", "tune_scales(net, part [, { option = value }])",
      "After compress: scales and zero points of all layers are learned on the loss of the whole network, codes stay "
      "(`vise methods tune_scales`). (GQSA, arXiv 2412.17560.)"},

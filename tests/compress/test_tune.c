@@ -234,8 +234,50 @@ static void codes_stay(void **state) {
     model_close(m);
 }
 
+// Biases learned on the divergence: weights stay, the divergence falls and never rises, bytes and types stay.
+static void learned_biases(void **state) {
+    (void)state;
+    base_err err = {0};
+    for (int which = 0; which < 2; which++) {
+        model *m = nets_images(5);
+        data_set *set = nets_data(false, 24, 5);
+        data_view *v = data_view_part(set, DATA_TEST, &err);
+        compress_result *r = compressed(m, NULL, "quantize bits=2", v);
+        base_value values[16] = {0};
+        base_arg_defaults(compress_tune_biases_args, compress_tune_biases_arg_count, values);
+        set_number(compress_tune_biases_args, compress_tune_biases_arg_count, values, "batch", 8);
+        set_number(compress_tune_biases_args, compress_tune_biases_arg_count, values, "rate", which ? 1 : 1e-2);
+        const float **before = base_calloc((size_t)m->weight_count, sizeof *before);
+        int64_t bytes[2], header;
+        for (int p = 0; p < m->weight_count; p++) before[p] = compress_weights(r)[p];
+        assert_true(compress_sizes(r, &bytes[0], &header, &err));
+        double had = distance(m, r, v);
+        int changed = 0, moved = 0;
+        if (!compress_tune_biases(r, v, values, &changed, NULL, &err)) fail_msg("%s", err.text);
+        double now = distance(m, r, v);
+        print_message("biases, rate %g: KL %.4g -> %.4g\n", which ? 1 : 1e-2, had, now);
+        if (!which) assert_true(changed > 0 && now < 0.8 * had);
+        if (which) assert_true(now <= had * 1.0001); // far too fast: never worse all the same
+        for (int p = 0; p < m->weight_count; p++) {
+            const char *name = m->graph->params[p].name;
+            size_t length = strlen(name);
+            bool bias = length > 5 && !strcmp(name + length - 5, ".bias");
+            if (!bias) assert_ptr_equal(before[p], compress_weights(r)[p]);
+            moved += before[p] != compress_weights(r)[p];
+        }
+        if (!which) assert_int_equal(moved, changed);
+        assert_true(compress_sizes(r, &bytes[1], &header, &err));
+        assert_int_equal(bytes[0], bytes[1]);
+        free(before);
+        compress_result_free(r);
+        data_view_free(v);
+        data_close(set);
+        model_close(m);
+    }
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(layers), cmocka_unit_test(stages),
-                                       cmocka_unit_test(codes_stay)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(layers), cmocka_unit_test(stages), cmocka_unit_test(codes_stay),
+                                       cmocka_unit_test(learned_biases)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

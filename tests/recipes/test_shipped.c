@@ -202,9 +202,9 @@ static bool too_long(const char *recipe, const char *path) {
 // What takes seconds on real networks is compared between thread counts on those of the digits and on the one without
 // a graph, whose layers are larger; on the others with VISE_SLOW=1 only.
 static bool runs_once(const char *recipe, const char *path) {
-    static const char *const slow[] = {"brecq",           "e8",      "evopress",   "group-residual-vq",
-                                       "mixed-precision", "qtip",    "quip-sharp", "smallest",
-                                       "simvq",           "trellis", "vq"};
+    static const char *const slow[] = {
+        "cbq",        "gqsa",     "brecq", "e8",      "evopress", "group-residual-vq", "mixed-precision", "qtip",
+        "quip-sharp", "smallest", "simvq", "trellis", "vq"};
     if (getenv("VISE_SLOW") || strstr(path, "digits") || strstr(path, "silero")) return false;
     for (size_t i = 0; i < sizeof slow / sizeof *slow; i++)
         if (strcmp(recipe, slow[i]) == 0) return true;

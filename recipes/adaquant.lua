@@ -1,15 +1,17 @@
--- Weights and step sizes of a layer are learned together, so that a weight may move by more than one step. The authors
--- then tune biases and batch norms; with few images and a good fit that can cost more than it gains.
--- ResNet-20 on CIFAR-10, all layers alike, 3 bits, 1,024 images: KL to the original 0.067; with biases corrected 0.080, with
--- batch norms measured again as well 0.24 (round to nearest: 1.35).
+-- Weights and step sizes of a layer are learned together, so that a weight may move by more than one step; then biases are
+-- learned on the divergence of the outputs. The authors' other ends, means restored and batch norms measured again, can
+-- cost more than they gain with few images and a good fit.
+-- ResNet-20 on CIFAR-10, all layers alike, 3 bits, 256 images, 300 steps: top-1 91.4, KL to the original 0.070; without
+-- tuning 91.0, 0.070. 1,024 images, 500 steps: untuned 0.067; biases corrected 0.080, with batch norms measured again as
+-- well 0.24 (round to nearest: 1.35).
 recipe{
   name   = "adaquant",
-  about  = "weights and step sizes learned together, then biases and norms if asked",
+  about  = "weights and step sizes learned together, then biases",
   source = "AdaQuant (Hubara et al., Improving Post Training Neural Quantization, arXiv 2006.10518)",
 }
 local bits    = param("bits", 3, {2, 8}, "width of a weight")
 local steps   = param("steps", 500, {1, 100000}, "steps of the optimiser, each over the whole calibration set")
-local tune    = param("tune", "none", {"none", "learn", "bias", "norms"}, "learn: biases by distillation; bias: means restored; norms: and statistics measured again")
+local tune    = param("tune", "learn", {"none", "learn", "bias", "norms"}, "learn: biases by distillation; bias: means restored; norms: and statistics measured again")
 local samples = param("samples", 256, {1, 100000}, "calibration samples")
 
 local net   = model(arg.model or "data/models/digits-cnn.safetensors")

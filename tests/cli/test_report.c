@@ -356,8 +356,9 @@ static int64_t really(const char *arguments) {
     return bytes;
 }
 
-// Every shipped recipe that compresses the digits CNN in a moment. Left out: those that train (their notes are
-// figures), shrink or need a transformer (other models), and those whose solvers take seconds; they are tried by hand.
+// Every shipped recipe that compresses the digits CNN in a moment. spqr counts its outliers on the data: about. Left
+// out: those that train (their notes are figures), shrink or need a transformer (other models), and those whose solvers
+// take seconds; they are tried by hand.
 static void test_dry_bytes(void **state) {
     (void)state;
     static const char *const exact[] = {"w4",
@@ -387,6 +388,7 @@ static void test_dry_bytes(void **state) {
                                         "squeezellm",
                                         "my-rtn",
                                         "spqr",
+                                        "spqr --set fraction=0.01",
                                         "qmoe",
                                         "delta",
                                         "entropy-coded",
@@ -403,13 +405,15 @@ static void test_dry_bytes(void **state) {
         json_t *o = dry(exact[i]), *first = json_array_get(json_object_get(o, "saved"), 0);
         const char *sure = json_string_value(json_object_get(first, "sure"));
         int64_t told = json_integer_value(json_object_get(first, "bytes")), real = really(exact[i]);
-        bool held = !strcmp(sure, "exactly") ? told == real : !strcmp(sure, "at most") && told >= real;
+        bool held = !strcmp(sure, "exactly")   ? told == real
+                    : !strcmp(sure, "at most") ? told >= real
+                                               : !strcmp(exact[i], "spqr") && llabs(told - real) < real / 10;
         if (!held) print_error("%s: %s %lld bytes, really %lld\n", exact[i], sure, (long long)told, (long long)real);
         assert_true(held);
         bounds += strcmp(sure, "exactly") != 0;
         json_decref(o);
     }
-    assert_true(bounds <= 6); // what can be exact is
+    assert_true(bounds <= 8); // what can be exact is: five are coded, three store what the data decide
 }
 
 // Memory of data within a factor of two; nothing is written, nothing recorded.

@@ -161,7 +161,7 @@ static void test_factor_types(void **state) {
     }
     compress_step s = make_step("lowrank rank=2");
     base_err err;
-    static const char *const refused[] = {"q4_K", "int9", "f64", "nonsense", ""};
+    static const char *const refused[] = {"q4_K", "int17", "f64", "nonsense", ""};
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
         assert_true(
             base_arg_set_text("lowrank", s.kind->args, s.kind->arg_count, s.value, "factors", refused[i], &err));

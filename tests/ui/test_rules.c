@@ -250,12 +250,12 @@ static void wrong_steps_change_nothing(void **state) {
     (void)state;
     static const struct {
         const char *steps, *message;
-    } bad[] = {{"quantize{ bit = 3 }", "w4.lua:15: quantize has no argument 'bit'; the nearest is 'bits'"},
-               {"quantize{ bits = 99 }", "w4.lua:15: "},
+    } bad[] = {{"quantize{ bit = 3 }", "w4.lua:16: quantize has no argument 'bit'; the nearest is 'bits'"},
+               {"quantize{ bits = 99 }", "w4.lua:16: "},
                {"quantize{ bits = 3", "w4.lua:1: "},
-               {"quantise{ bits = 3 }", "w4.lua:15: "},
+               {"quantise{ bits = 3 }", "w4.lua:16: "},
                {"quantize{ bits = 3 }), rule(\".*\"", ""},
-               {"3", "w4.lua:15: "}};
+               {"3", "w4.lua:16: "}};
     ui_app *app = app_new("w4");
     char *before = base_strdup(app->recipe->text);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -321,7 +321,7 @@ static void rules_are_composed(void **state) {
     expect_text(app, "rule(\"first|last\", quantize{ bits = 8, solver = \"gptq\" })");
     ui_command_run(app, "step-set bits=99");
     expect_text(app, "bits = 8, solver");
-    assert_non_null(strstr(app->message, "w4.lua:15: quantize: bits = 99"));
+    assert_non_null(strstr(app->message, "w4.lua:16: quantize: bits = 99"));
     ui_command_run(app, "step-set solver=");
     expect_text(app, "rule(\"first|last\", quantize{ bits = 8 })");
     ui_command_run(app, "step-add lowrank");

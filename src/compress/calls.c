@@ -14,10 +14,9 @@ const compress_call compress_calls[] = {
      "from the graph. The pieces with the least importance go. Importance: l1, l2 of the weights; taylor, |G W| "
      "summed;\n"
      "wanda, |W| times the input's norm; flap, its fluctuation; gram, the exact rise of the readers' output error;\n"
-     "blocks: cosine of what goes in and comes out, taylor, or learnt gates (FoldGPT's first stage; its second, "
-     "weights shared by the blocks that stay, is not here). repair: the readers' weights "
-     "and\n"
-     "biases move to the least-squares answer without the piece.",
+     "blocks: cosine of what goes in and comes out, taylor, or learnt gates (FoldGPT's first stage;\n"
+     "its second, weights shared by the blocks that stay, is not here). repair: the readers' weights and biases\n"
+     "move to the least-squares answer without the piece.",
      "Pruning Filters (Li et al., ICLR 2017, arXiv 1608.08710); Molchanov et al. (CVPR 2019, arXiv 1906.10771); FLAP\n"
      "(arXiv 2312.11983); ZipLM (arXiv 2302.04089); FoldGPT (arXiv 2407.00928); ShortGPT (arXiv 2403.03853)",
      "l1, l2: no data; else calibration samples: a forward pass (taylor, gate: backward passes); repair: inputs^3 a "

@@ -269,6 +269,15 @@ static bool relative_error(const sweep *s, double *error, base_err *err) {
     return ok;
 }
 
+// w H q and q H q over the weights [from, to) of one scale; out = q H.
+static void scale_products(const sweep *s, const float *out, int64_t from, int64_t to, double *wq, double *qq) {
+    *wq = *qq = 0;
+    for (int64_t i = from; i < to; i++) {
+        *wq += (double)s->p->w[i] * (double)out[i];
+        *qq += (double)s->q[i] * (double)out[i];
+    }
+}
+
 // Least-squares scales for the codes there are: f = w H q / q H q; kept where the stored scale lowers the error.
 static bool fit_scales(const sweep *s, base_err *err) {
     feedback_problem *p = s->p;
@@ -276,11 +285,8 @@ static bool fit_scales(const sweep *s, base_err *err) {
     float *out = base_big_alloc((size_t)(s->rows * n), sizeof *out, "the fit of a layer's scales", err);
     bool ok = out && times_h(s, s->q, NULL, 0, n, out, err);
     for (int64_t r = 0; ok && r < p->scale_count; r++) {
-        double wq = 0, qq = 0;
-        for (int64_t i = r * n; i < (r + share) * n; i++) {
-            wq += (double)p->w[i] * (double)out[i];
-            qq += (double)s->q[i] * (double)out[i];
-        }
+        double wq, qq;
+        scale_products(s, out, r * n, (r + share) * n, &wq, &qq);
         double f = qq > 0 ? wq / qq : 1;
         if (!(f > 0.25 && f < 4) || !(p->scales[r] > 0)) continue;
         float now = stored(p->scale_dtype, (float)((double)p->scales[r] * f));
@@ -301,11 +307,8 @@ static bool settle_scales(const sweep *s, base_err *err) {
     float *out = base_big_alloc((size_t)(s->rows * n), sizeof *out, "the fit of a layer's scales", err);
     bool ok = out && times_h(s, s->q, NULL, 0, n, out, err);
     for (int64_t r = 0; ok && r < p->scale_count; r++) {
-        double wq = 0, qq = 0;
-        for (int64_t i = r * n; i < (r + share) * n; i++) {
-            wq += (double)p->w[i] * (double)out[i];
-            qq += (double)s->q[i] * (double)out[i];
-        }
+        double wq, qq;
+        scale_products(s, out, r * n, (r + share) * n, &wq, &qq);
         if (!(qq > 2 * wq) || !(p->scales[r] > 0)) continue;
         float now = wq > 0 ? stored(p->scale_dtype, (float)((double)p->scales[r] * (wq / qq))) : 0;
         double f = (double)now / (double)p->scales[r];
